@@ -1,0 +1,24 @@
+# `make demo` trains a small network on this machine and shows what it does; `make test` runs the tests.
+
+PYTHON ?= $(shell for python in python3 python3.11 python3.12 python3.13; do \
+    $$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null \
+    && echo $$python && break; done)
+SEED ?= 1
+
+.PHONY: demo test clean
+
+demo: .venv/installed
+	.venv/bin/python demo/demo.py --seed $(SEED)
+
+test: .venv/installed
+	.venv/bin/python -m pytest
+
+# Installed again only when the requirements change: the package itself is used in place.
+.venv/installed: setup.cfg pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed; set PYTHON=/path/to/it"; exit 1; }
+	$(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --editable ".[dev]"
+	touch $@
+
+clean:
+	rm -rf .venv

@@ -1,0 +1,35 @@
+"""srn_tf: single-image motion deblurring with the scale-recurrent network.
+
+    import srn_tf
+    network = srn_tf.create_model("color")        # a Keras model; outputs coarse to fine
+    srn_tf.MODELS["color"]                        # its configuration
+
+Importing this package imports neither Keras nor TensorFlow; each public name brings what it needs.
+
+Reference: X. Tao, H. Gao, X. Shen, J. Wang, J. Jia, "Scale-recurrent Network for Deep Image
+Deblurring", CVPR 2018.
+"""
+
+import importlib
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "MODELS": "srn_tf.config",
+    "ModelConfig": "srn_tf.config",
+    "create_model": "srn_tf.networks",
+    "load_model": "srn_tf.checkpoints",
+    "Deblurrer": "srn_tf.inference",
+}
+
+__all__ = ["MODELS", "Deblurrer", "ModelConfig", "create_model", "load_model"]
+
+
+def __getattr__(name):
+    if name not in _HOMES:
+        raise AttributeError(f"module 'srn_tf' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__():
+    return sorted([*globals(), *_HOMES])

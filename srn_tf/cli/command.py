@@ -1,0 +1,139 @@
+"""What all commands share: common flags, help and version at once, errors as one line."""
+
+import contextlib
+import os
+import sys
+import tempfile
+
+from absl import flags
+
+from srn_tf import __version__
+from srn_tf.config import PRECISIONS
+
+USAGE_ERROR = 2
+FAILURE = 1
+INTERRUPTED = 130  # what a shell gives for a program that Ctrl-C ended
+
+
+def define_device_flags(values: flags.FlagValues) -> None:
+    """The flags of every command that runs a network."""
+    flags.DEFINE_string(
+        "gpu",
+        None,
+        "GPU to use, as CUDA numbers them, such as 0 or 0,1; -1 uses the processor. Default: all.",
+        flag_values=values,
+    )
+    flags.DEFINE_integer(
+        "threads",
+        0,
+        "processor threads to compute with; 0 uses all cores.",
+        lower_bound=0,
+        flag_values=values,
+    )
+
+
+def define_checkpoint_flags(values: flags.FlagValues) -> None:
+    """The flags of every command that uses a trained network."""
+    flags.DEFINE_string(
+        "checkpoint",
+        None,
+        "run folder (its newest checkpoint) or checkpoint file; srn-train and `make demo` make "
+        "them, see the README.",
+        flag_values=values,
+    )
+    flags.DEFINE_enum(
+        "precision", "float32", list(PRECISIONS), "to compute in.", flag_values=values
+    )
+
+
+def run(program: str, summary: str, values: flags.FlagValues, execute, argv=None) -> int:
+    """Parses the flags and calls `execute(values)`.
+
+    Args:
+        program: name of the command.
+        summary: what it does and examples, for --help.
+        values: the flags of the command.
+        execute: does the work, gives the exit status; ValueError, OSError and FloatingPointError
+            are told to the user in one line.
+        argv: the arguments without the program's name; those of the process by default.
+
+    Returns:
+        The exit status: 2 for flags that cannot be understood.
+    """
+    flags.DEFINE_boolean("help", False, "show this help.", short_name="h", flag_values=values)
+    flags.DEFINE_boolean("version", False, "show the version.", flag_values=values)
+    try:
+        _, *rest = values([program, *(sys.argv[1:] if argv is None else argv)])
+        if rest:
+            raise flags.Error(f"{rest[0]!r} is not a flag; see {program} --help")
+    except flags.Error as error:
+        return _fail(program, error, USAGE_ERROR)
+    if values.version:
+        print(f"{program} {__version__}")
+        return 0
+    if values.help:
+        print(f"{program} {summary}{values.get_help()}")
+        return 0
+    try:
+        return execute(values)
+    except (ValueError, OSError, FloatingPointError) as error:
+        return _fail(program, error, FAILURE)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def require(values: flags.FlagValues, *names: str) -> None:
+    """Refuses to go on without these flags.
+
+    Raises:
+        ValueError: naming the first that is missing.
+    """
+    for name in names:
+        if values[name].value is None:
+            raise ValueError(f"--{name} is needed: {values[name].help}")
+
+
+def _fail(program: str, error: Exception, status: int) -> int:
+    print(f"{program}: {error}", file=sys.stderr)
+    return status
+
+
+def start_tensorflow(gpu: str | None, threads: int) -> None:
+    """Imports TensorFlow without its start-up chatter and sets it up as the flags say.
+
+    GPU memory is taken as it is needed.
+
+    Raises:
+        ValueError: if `gpu` names none that is there.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if gpu is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpu
+    with _quiet_stderr():
+        import tensorflow as tf
+    devices = tf.config.list_physical_devices("GPU")
+    if gpu is not None and not gpu.startswith("-") and not devices:
+        raise ValueError(f"--gpu {gpu}: no such GPU, or TensorFlow cannot use it (--gpu -1: none)")
+    for device in devices:
+        tf.config.experimental.set_memory_growth(device, True)
+    if threads:
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(threads)
+
+
+@contextlib.contextmanager
+def _quiet_stderr():
+    """Holds back what C++ libraries print while they load; shows it if loading fails."""
+    sys.stderr.flush()
+    saved = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            held.seek(0)
+            os.write(saved, held.read())
+            raise
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)

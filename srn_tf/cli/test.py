@@ -1,0 +1,74 @@
+"""srn-test: deblurs pictures with a trained network, and scores them."""
+
+import pathlib
+import sys
+
+from absl import flags
+
+from srn_tf.cli.command import (
+    FAILURE,
+    define_checkpoint_flags,
+    define_device_flags,
+    require,
+    run,
+    start_tensorflow,
+)
+
+SUMMARY = """deblurs every picture of a folder, of any size, under the same file name.
+
+    srn-test --input_path photos --output_path restored --checkpoint runs/color
+With the sharp pictures, matched by file name, it prints PSNR and SSIM and writes scores.csv:
+    srn-test --input_path blurred --output_path restored --checkpoint runs/color --sharp_path sharp
+"""
+
+
+def define_flags() -> flags.FlagValues:
+    values = flags.FlagValues()
+    flags.DEFINE_string(
+        "input_path", None, "folder of pictures, or one picture.", flag_values=values
+    )
+    flags.DEFINE_string("output_path", None, "folder for the results.", flag_values=values)
+    flags.DEFINE_string(
+        "sharp_path",
+        None,
+        "folder of the sharp pictures, by the same file names, to score against.",
+        flag_values=values,
+    )
+    define_checkpoint_flags(values)
+    define_device_flags(values)
+    return values
+
+
+def execute(values: flags.FlagValues) -> int:
+    require(values, "input_path", "output_path", "checkpoint")
+    start_tensorflow(values.gpu, values.threads)
+    from srn_tf import evaluation
+    from srn_tf.inference import Deblurrer, deblur_files
+
+    deblurrer = Deblurrer(values.checkpoint, values.precision)
+    rows, failures, done = [], [], 0
+    for path, blurred, restored in deblur_files(deblurrer, values.input_path, values.output_path):
+        if blurred is None:
+            failures.append(restored)
+            continue
+        done += 1
+        if values.sharp_path is not None:
+            try:
+                rows.append(evaluation.score(path, blurred, restored, values.sharp_path))
+            except ValueError as error:
+                failures.append(error)
+    if rows:
+        rows = evaluation.with_mean(rows)
+        evaluation.print_table(rows)
+        scores = pathlib.Path(values.output_path) / "scores.csv"
+        evaluation.write_csv(scores, rows)
+        print(f"scores in {scores}")
+    print(f"{done} pictures deblurred, in {values.output_path}")
+    for failure in failures:
+        print(f"srn-test: {failure}", file=sys.stderr)
+    return FAILURE if failures else 0
+
+
+def main(argv=None) -> int:
+    """The command; gives its exit status."""
+    return run("srn-test", SUMMARY, define_flags(), execute, argv)

@@ -1,0 +1,176 @@
+"""Configurations: plain frozen dataclasses, and the named models.
+
+Nothing but the standard library is imported here, so a command can show its help, and a
+configuration can be read, without starting Keras or TensorFlow.
+"""
+
+import dataclasses
+
+BLOCKS = ("residual", "plain")
+RECURRENCES = ("none", "conv", "rnn", "lstm")
+DECAYS = ("exponential", "polynomial")
+# The user's word for a precision, and Keras' dtype policy.
+PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
+
+
+def _check(config, rules) -> None:
+    for field, holds, rule in rules:
+        if not holds:
+            raise ValueError(f"{field} must be {rule}, not {getattr(config, field)!r}")
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig:
+    """A scale-recurrent network (section 3 of the paper) or one of the variants of its Table 1.
+
+    Attributes:
+        channels: channels of the picture: 3 (colour) or 1 (trained on luma; colour pictures pass as
+            a batch of three).
+        kernel_size: of every convolution but the transposed ones (4x4) and the recurrent one (3x3).
+        widths: feature channels of each level of the encoder, finest first.
+        blocks: blocks in each stage of encoder and decoder.
+        block: "residual" (ResBlock) or "plain" (two convolutions with ReLU).
+        stride: of the first convolution of every level but the first; 1 removes the pyramid of
+            features, and with it the skip connections between encoder and decoder.
+        recurrence: what joins encoder and decoder: "lstm" (ConvLSTM), "rnn" (plain convolutional
+            RNN), "conv" (a 3x3 convolution with ReLU, no state) or "none".
+        scales: number of scales, each half the size of the next.
+        shared: one set of variables for all scales, or one for each.
+        residual: add the blurred image to the network's output and start the last convolution at
+            zero. Not in the paper; learns far faster from little data.
+    """
+
+    channels: int = 3
+    kernel_size: int = 5
+    widths: tuple[int, ...] = (32, 64, 128)
+    blocks: int = 3
+    block: str = "residual"
+    stride: int = 2
+    recurrence: str = "none"
+    scales: int = 3
+    shared: bool = True
+    residual: bool = False
+
+    def __post_init__(self):
+        object.__setattr__(self, "widths", tuple(self.widths))
+        rules = [
+            ("channels", self.channels in (1, 3), "1 or 3"),
+            ("kernel_size", self.kernel_size in (1, 3, 5, 7), "1, 3, 5 or 7"),
+            ("widths", self.widths and min(self.widths) >= 1, "one or more positive numbers"),
+            ("blocks", self.blocks >= 1, "1 or more"),
+            ("block", self.block in BLOCKS, f"one of {', '.join(BLOCKS)}"),
+            ("stride", self.stride in (1, 2), "1 or 2"),
+            ("recurrence", self.recurrence in RECURRENCES, f"one of {', '.join(RECURRENCES)}"),
+            ("scales", 1 <= self.scales <= 5, "1 to 5"),
+        ]
+        _check(self, rules)
+
+    @property
+    def size_multiple(self) -> int:
+        """Height and width of the input must be multiples of this (16 in the paper's network)."""
+        return 2 ** (self.scales - 1) * self.stride ** (len(self.widths) - 1)
+
+
+MODELS = {
+    # The three models the authors released.
+    "lstm": ModelConfig(channels=1, recurrence="lstm"),
+    "gray": ModelConfig(channels=1),
+    "color": ModelConfig(),
+    # This project's: the paper's network on colour pictures, and with a global residual.
+    "color_lstm": ModelConfig(recurrence="lstm"),
+    "color_lstm_residual": ModelConfig(recurrence="lstm", residual=True),
+}
+
+
+def model_config(name: str, **overrides) -> ModelConfig:
+    """The configuration of a named model, with some fields replaced.
+
+    Raises:
+        ValueError: for an unknown name, an unknown field, or a value outside its rule.
+    """
+    if name not in MODELS:
+        raise ValueError(f"no model named {name!r}; there are {', '.join(MODELS)}")
+    fields = {field.name for field in dataclasses.fields(ModelConfig)}
+    if unknown := sorted(set(overrides) - fields):
+        raise ValueError(f"a model has no option {unknown[0]!r}; there are {', '.join(fields)}")
+    return dataclasses.replace(MODELS[name], **overrides)
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingConfig:
+    """What determines the numbers of a training run. A run resumes with the same one only.
+
+    Attributes:
+        model: name of the model, a key of MODELS.
+        network: its configuration, with what the user changed.
+        datalist: file of pairs, `sharp blurred` a line; empty when blur is synthesized.
+        data_root: folder the paths of the list start from.
+        sharp_path: folder of sharp photographs to make blur from; empty when there are pairs.
+        max_blur: largest extent of the synthesized camera path, in pixels.
+        crop_size: side of the square crops, in pixels.
+        batch_size: crops a step.
+        epochs: length of the run in passes over the data, where `max_steps` is 0.
+        max_steps: length of the run in steps; the learning rate reaches its end there.
+        lr, end_lr, decay: see `schedules.learning_rate_schedule`.
+        clip_norm: global norm to which the gradients of the recurrent cells are clipped; 0 is off.
+        seed: of weights, order, crops and blur.
+        precision: float32, bfloat16 or float16; variables are float32 in any case.
+    """
+
+    model: str
+    network: ModelConfig
+    datalist: str = ""
+    data_root: str = ""
+    sharp_path: str = ""
+    max_blur: float = 16.0
+    crop_size: int = 256
+    batch_size: int = 16
+    epochs: int = 2000
+    max_steps: int = 0
+    lr: float = 1e-4
+    end_lr: float = 1e-6
+    decay: str = "exponential"
+    clip_norm: float = 0.0
+    seed: int = 0
+    precision: str = "float32"
+
+    def __post_init__(self):
+        multiple = self.network.size_multiple
+        rules = [
+            ("datalist", bool(self.datalist) != bool(self.sharp_path), "given, or sharp_path"),
+            ("max_blur", self.max_blur >= 0, "0 or more pixels"),
+            (
+                "crop_size",
+                self.crop_size > 0 and self.crop_size % multiple == 0,
+                f"a multiple of {multiple}",
+            ),
+            ("batch_size", self.batch_size >= 1, "1 or more"),
+            ("epochs", self.epochs >= 1, "1 or more"),
+            ("max_steps", self.max_steps >= 0, "0 or more"),
+            ("lr", self.lr > 0, "positive"),
+            ("end_lr", self.end_lr > 0, "positive"),
+            ("decay", self.decay in DECAYS, f"one of {', '.join(DECAYS)}"),
+            ("clip_norm", self.clip_norm >= 0, "0 (off) or positive"),
+            ("seed", self.seed >= 0, "0 or more"),
+            ("precision", self.precision in PRECISIONS, f"one of {', '.join(PRECISIONS)}"),
+        ]
+        _check(self, rules)
+
+    def steps(self, examples: int) -> int:
+        """The length of the run in steps, for so many examples an epoch."""
+        return self.max_steps or self.epochs * max(1, examples // self.batch_size)
+
+    @classmethod
+    def from_json(cls, values: dict) -> "TrainingConfig":
+        """From what `dataclasses.asdict` and JSON make of it."""
+        return cls(**{**values, "network": ModelConfig(**values["network"])})
+
+    def first_difference(self, other: "TrainingConfig") -> str:
+        """The first field in which two configurations differ, and its values; empty if none."""
+        mine, theirs = dataclasses.asdict(self), dataclasses.asdict(other)
+        mine |= mine.pop("network")
+        theirs |= theirs.pop("network")
+        for field, value in mine.items():
+            if value != theirs[field]:
+                return f"{field} is {value!r}, was {theirs[field]!r}"
+        return ""

@@ -1,0 +1,120 @@
+"""Motion blur made from sharp photographs: the mean of a photograph along a camera's path.
+
+A camera that shakes during the exposure shifts, rolls and comes nearer or farther, smoothly. The
+photograph is moved along such a random path and averaged; where the path is at its middle, the
+photograph stands still, and that is the sharp target, as the paper takes the middle frame of the
+frames it averages. The mean is taken in linear light (gamma 2.2) or on the values as stored; real
+cameras lie between.
+
+NumPy and OpenCV alone, so that any training program can use it.
+"""
+
+import math
+
+import cv2
+import numpy as np
+
+from srn_tf.data.lists import photographs, random_corner
+from srn_tf.images import read_image
+
+GAMMA = 2.2
+_TO_LINEAR = (np.arange(256, dtype=np.float32) / 255) ** GAMMA
+# Roll and zoom move a pixel at the border of the crop by up to this part of the shift.
+_ROLL_PART = 0.5
+_ZOOM_PART = 0.25
+_CONTROL_POINTS = 4
+
+
+def camera_path(rng: np.random.Generator, extent: float, size: int) -> np.ndarray:
+    """A random smooth path of the camera.
+
+    Args:
+        extent: largest distance between two points of the path of the shift, in pixels.
+        size: side of the picture in pixels, for which roll and zoom are scaled.
+
+    Returns:
+        float64 [samples, 4]: shift in x and y (pixels), roll (radians), logarithm of the zoom; zero
+        at the middle sample. The number of samples is odd and grows with the extent, so that
+        neighbours lie about half a pixel apart.
+    """
+    samples = 2 * math.ceil(max(extent, 1.0)) + 5
+    # A polynomial through random control points: what a hand does in a fraction of a second.
+    times = np.linspace(-1, 1, samples)
+    controls = np.linspace(-1, 1, _CONTROL_POINTS)
+    curves = rng.standard_normal((_CONTROL_POINTS, 4)).cumsum(axis=0)
+    path = np.stack(
+        [
+            np.polynomial.Polynomial.fit(controls, curve, deg=_CONTROL_POINTS - 1)(times)
+            for curve in curves.T
+        ],
+        axis=1,
+    )
+    path -= path[samples // 2]
+    shift, roll, zoom = path[:, :2], path[:, 2], path[:, 3]
+    distances = np.linalg.norm(shift[:, None] - shift[None], axis=-1)
+    shift *= extent / max(distances.max(), 1e-9)
+    reach = extent / (size / 2)
+    roll *= rng.uniform(0, _ROLL_PART) * reach / max(np.ptp(roll), 1e-9)
+    zoom *= rng.uniform(0, _ZOOM_PART) * reach / max(np.ptp(zoom), 1e-9)
+    return path
+
+
+def blur_along(photo: np.ndarray, path: np.ndarray, linear_light: bool) -> np.ndarray:
+    """The mean of a photograph over a camera path.
+
+    Args:
+        photo: uint8 [height, width, 3].
+        path: as from `camera_path`; its rows are shift x, shift y, roll, log zoom.
+        linear_light: average light (gamma 2.2) instead of stored values.
+
+    Returns:
+        uint8 of the same shape; what moves in from outside repeats the edge's mirror image.
+    """
+    height, width = photo.shape[:2]
+    values = _TO_LINEAR[photo] if linear_light else photo.astype(np.float32) / 255
+    total = np.zeros_like(values)
+    center = ((width - 1) / 2, (height - 1) / 2)
+    for x, y, roll, zoom in path:
+        motion = cv2.getRotationMatrix2D(center, math.degrees(roll), math.exp(zoom))
+        motion[:, 2] += x, y
+        total += cv2.warpAffine(values, motion, (width, height), borderMode=cv2.BORDER_REFLECT_101)
+    mean = total / len(path)
+    if linear_light:
+        mean = mean ** (1 / GAMMA)
+    return np.rint(mean * 255).astype(np.uint8)
+
+
+class SyntheticSource:
+    """Random crops of a folder's sharp photographs with random blur; see `lists.PairSource`.
+
+    Args:
+        folder: photographs, each at least `crop_size` wide and high.
+        crop_size: side of the crops in pixels.
+        max_blur: the extent of the path is drawn evenly from 0 to this, in pixels.
+    """
+
+    def __init__(self, folder, crop_size: int, max_blur: float):
+        self.paths = photographs(folder, crop_size)
+        self.crop_size = crop_size
+        self.max_blur = max_blur
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def example(self, index: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """(blurred, sharp) crop, both uint8 [crop_size, crop_size, 3].
+
+        Raises:
+            ValueError: if the photograph cannot be read.
+        """
+        photo = read_image(self.paths[index])
+        size = self.crop_size
+        top, left = random_corner(rng, photo.shape, size)
+        path = camera_path(rng, rng.uniform(0, self.max_blur), size)
+        # The blur is computed on the crop and a margin, as far as the photograph reaches.
+        margin = math.ceil(self.max_blur) + 2
+        y, x = max(top - margin, 0), max(left - margin, 0)
+        region = photo[y : top + size + margin, x : left + size + margin]
+        blurred = blur_along(region, path, linear_light=rng.random() < 0.5)
+        window = np.s_[top - y : top - y + size, left - x : left - x + size]
+        return blurred[window], region[window]

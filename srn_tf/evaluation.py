@@ -1,0 +1,75 @@
+"""Scores of restored pictures against sharp ones, as a table and as CSV."""
+
+import csv
+import pathlib
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from srn_tf.files import atomic_file
+from srn_tf.images import read_image
+from srn_tf.metrics import psnr, ssim, ssim_matlab3d
+
+METRICS = {"psnr": psnr, "ssim": ssim, "ssim_matlab3d": ssim_matlab3d}
+
+
+def score(path: pathlib.Path, blurred, restored, sharp_path) -> dict:
+    """The scores of one picture and of the blurred one it was made from.
+
+    Args:
+        path: of the blurred picture; the sharp one has the same file name.
+        blurred, restored: uint8 [height, width, 3].
+        sharp_path: folder of the sharp pictures.
+
+    Returns:
+        name, blurred_psnr, blurred_ssim, blurred_ssim_matlab3d, psnr, ssim, ssim_matlab3d.
+
+    Raises:
+        ValueError: if the sharp picture is missing, cannot be read or has another size.
+    """
+    sharp_file = pathlib.Path(sharp_path) / path.name
+    if not sharp_file.is_file():
+        raise ValueError(f"{path}: no sharp picture of that name in {sharp_path}")
+    sharp = read_image(sharp_file)
+    if sharp.shape != restored.shape:
+        raise ValueError(
+            f"{sharp_file}: {sharp.shape[1]}x{sharp.shape[0]}, but the blurred picture is "
+            f"{restored.shape[1]}x{restored.shape[0]}"
+        )
+    row = {"name": path.name}
+    row |= {f"blurred_{name}": metric(sharp, blurred) for name, metric in METRICS.items()}
+    row |= {name: metric(sharp, restored) for name, metric in METRICS.items()}
+    return row
+
+
+def with_mean(rows: list[dict]) -> list[dict]:
+    """The rows, and one more with the mean of each column."""
+    columns = [column for column in rows[0] if column != "name"]
+    mean = {column: float(np.mean([row[column] for row in rows])) for column in columns}
+    return [*rows, {"name": "mean", **mean}]
+
+
+def write_csv(path, rows: list[dict]) -> None:
+    """Writes the rows under a header line; whole or not at all."""
+    with atomic_file(path) as temporary, open(temporary, "w", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+        writer.writeheader()
+        for row in rows:
+            writer.writerow({k: v if isinstance(v, str) else f"{v:.4f}" for k, v in row.items()})
+
+
+def print_table(rows: list[dict]) -> None:
+    """Prints the rows; PSNR in dB with two decimals, SSIM with four."""
+    table = Table()
+    for column in rows[0]:
+        table.add_column(column.replace("_", " "), justify="left" if column == "name" else "right")
+    for row in rows:
+        table.add_row(
+            *(
+                value if isinstance(value, str) else f"{value:.{2 if 'psnr' in column else 4}f}"
+                for column, value in row.items()
+            ),
+            end_section=row is rows[-2] if len(rows) > 1 else False,
+        )
+    Console().print(table)

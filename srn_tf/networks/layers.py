@@ -1,0 +1,189 @@
+"""The parts of the network (section 3 of the paper): blocks, encoder, recurrent cells, decoder.
+
+All arrays are [batch, height, width, channels]. Layers carry the names of the stages in the
+authors' checkpoints (enc1_1 ... dec1_0), so a variable is found under the same name in both.
+Convolutions pad as TensorFlow's SAME and start from Xavier (Glorot) uniform kernels, zero biases.
+"""
+
+import keras
+from keras import ops
+
+from srn_tf.config import ModelConfig
+
+
+class ResBlock(keras.layers.Layer):
+    """conv-ReLU-conv, plus the input; no normalization and no ReLU after the sum (section 3.2)."""
+
+    def __init__(self, width: int, kernel_size: int, **kwargs):
+        super().__init__(**kwargs)
+        options = {"padding": "same", "dtype": self.dtype_policy}
+        self.conv1 = keras.layers.Conv2D(
+            width, kernel_size, activation="relu", name="conv1", **options
+        )
+        self.conv2 = keras.layers.Conv2D(width, kernel_size, name="conv2", **options)
+
+    def call(self, x):
+        return x + self.conv2(self.conv1(x))
+
+
+class PlainBlock(ResBlock):
+    """The same two convolutions without the sum, a ReLU after each (SR-Flat and SR-ED, Table 1)."""
+
+    def call(self, x):
+        return ops.relu(self.conv2(self.conv1(x)))
+
+
+def _blocks(config: ModelConfig, level: int, names, dtype) -> list:
+    block = {"residual": ResBlock, "plain": PlainBlock}[config.block]
+    width = config.widths[level - 1]
+    return [block(width, config.kernel_size, name=name, dtype=dtype) for name in names]
+
+
+class Encoder(keras.layers.Layer):
+    """One strided convolution and some blocks a level; gives the features of every level."""
+
+    def __init__(self, config: ModelConfig, **kwargs):
+        super().__init__(**kwargs)
+        self.levels = []
+        for level, width in enumerate(config.widths, start=1):
+            conv = keras.layers.Conv2D(
+                width,
+                config.kernel_size,
+                strides=1 if level == 1 else config.stride,
+                padding="same",
+                activation="relu",
+                name=f"enc{level}_1",
+                dtype=self.dtype_policy,
+            )
+            names = [f"enc{level}_{i}" for i in range(2, config.blocks + 2)]
+            self.levels.append([conv, *_blocks(config, level, names, self.dtype_policy)])
+
+    def call(self, x) -> list:
+        """[batch, H, W, 2 * channels] -> features of each level, finest first."""
+        features = []
+        for level in self.levels:
+            for layer in level:
+                x = layer(x)
+            features.append(x)
+        return features
+
+
+class Decoder(keras.layers.Layer):
+    """Blocks and a transposed convolution a level, plus the encoder's features of that level."""
+
+    def __init__(self, config: ModelConfig, **kwargs):
+        super().__init__(**kwargs)
+        self.skips = config.stride == 2
+        self.levels = []
+        for level in range(len(config.widths), 0, -1):
+            names = [f"dec{level}_{i}" for i in range(config.blocks, 0, -1)]
+            layers = _blocks(config, level, names, self.dtype_policy)
+            if level < len(config.widths):
+                layers = [self._enlarge(config, level), *layers]
+            self.levels.append(layers)
+        self.output_conv = keras.layers.Conv2D(
+            config.channels,
+            config.kernel_size,
+            padding="same",
+            kernel_initializer="zeros" if config.residual else "glorot_uniform",
+            name="dec1_0",
+            dtype=self.dtype_policy,
+        )
+
+    def _enlarge(self, config: ModelConfig, level: int):
+        options = {
+            "padding": "same",
+            "activation": "relu",
+            "name": f"dec{level}_{config.blocks + 1}",
+            "dtype": self.dtype_policy,
+        }
+        width = config.widths[level - 1]
+        if config.stride == 1:
+            return keras.layers.Conv2D(width, config.kernel_size, **options)
+        return keras.layers.Conv2DTranspose(width, 4, strides=2, **options)
+
+    def call(self, x, features):
+        """Features of the coarsest level, and the encoder's of all levels, to [batch, H, W, C]."""
+        first, *finer = self.levels
+        for block in first:
+            x = block(x)
+        for (enlarge, *blocks), skip in zip(finer, reversed(features[:-1]), strict=True):
+            x = enlarge(x)
+            if self.skips:
+                x = x + skip
+            for block in blocks:
+                x = block(x)
+        return self.output_conv(x)
+
+
+class ConvLSTMCell(keras.layers.Layer):
+    """Convolutional LSTM (Shi et al., NIPS 2015) that carries a state from scale to scale.
+
+        i, j, f, o = split(conv3x3([x, h]))
+        c' = c * sigmoid(f + 1) + sigmoid(i) * tanh(j)
+        h' = tanh(c') * sigmoid(o)
+
+    The order of the gates and the forget bias of 1, which is added here and not stored, are the
+    authors'. So is the start: kernel from a normal distribution cut at two sigma of 1e-3.
+    """
+
+    def __init__(self, width: int, **kwargs):
+        super().__init__(**kwargs)
+        self.conv = keras.layers.Conv2D(
+            4 * width,
+            3,
+            padding="same",
+            kernel_initializer=keras.initializers.TruncatedNormal(stddev=1e-3),
+            name="LSTM_conv",
+            dtype=self.dtype_policy,
+        )
+
+    def call(self, x, state=None):
+        """x [batch, h, w, width], state (hidden, cell) of that shape or None -> (hidden, state)."""
+        hidden, cell = state or (ops.zeros_like(x), ops.zeros_like(x))
+        gates = self.conv(ops.concatenate([x, hidden], axis=-1))
+        i, j, f, o = ops.split(gates, 4, axis=-1)
+        cell = cell * ops.sigmoid(f + 1.0) + ops.sigmoid(i) * ops.tanh(j)
+        hidden = ops.tanh(cell) * ops.sigmoid(o)
+        return hidden, (hidden, cell)
+
+
+class ConvRNNCell(keras.layers.Layer):
+    """Plain convolutional RNN (Table 1): h' = tanh(conv3x3([x, h])), output conv3x3(h')."""
+
+    def __init__(self, width: int, **kwargs):
+        super().__init__(**kwargs)
+        options = {"padding": "same", "dtype": self.dtype_policy}
+        self.hidden_conv = keras.layers.Conv2D(
+            width, 3, activation="tanh", name="hidden_conv", **options
+        )
+        self.output_conv = keras.layers.Conv2D(width, 3, name="output_conv", **options)
+
+    def call(self, x, state=None):
+        """x [batch, h, w, width], state (hidden,) of that shape or None -> (output, state)."""
+        (hidden,) = state or (ops.zeros_like(x),)
+        hidden = self.hidden_conv(ops.concatenate([x, hidden], axis=-1))
+        return self.output_conv(hidden), (hidden,)
+
+
+class ConvCell(keras.layers.Layer):
+    """A 3x3 convolution with ReLU in place of a recurrent cell (Table 1): it carries no state."""
+
+    def __init__(self, width: int, **kwargs):
+        super().__init__(**kwargs)
+        self.conv = keras.layers.Conv2D(
+            width, 3, padding="same", activation="relu", name="conv", dtype=self.dtype_policy
+        )
+
+    def call(self, x, state=None):
+        return self.conv(x), ()
+
+
+class NoCell(keras.layers.Layer):
+    """Encoder and decoder joined directly, as in the authors' models gray and color."""
+
+    def call(self, x, state=None):
+        return x, ()
+
+
+CELLS = {"lstm": ConvLSTMCell, "rnn": ConvRNNCell, "conv": ConvCell, "none": NoCell}
