@@ -3,7 +3,7 @@
 A checkpoint is a NumPy .npz archive. Each array is checksummed, and nothing in it can run code.
 
     header                  JSON: {"format", "model", "network", ...whatever the writer adds}
-    model/<path>            every variable of the network, such as model/g_net/encoder/enc1_1/kernel
+    model/<path>            every variable of the network, such as model/srn/g_net/encoder/enc1_1/bias
     optimizer/<path>        every variable of the optimizer, in a training checkpoint
 
 A run folder keeps its checkpoints in `checkpoints/step_<number>.npz`.
@@ -26,12 +26,12 @@ _NAME = re.compile(r"step_(\d+)\.npz")
 
 
 def variables_by_path(variables, prefix: str) -> dict:
-    """The variables by their path, without the name of the object that owns them all.
+    """The variables by their path below a prefix, the names they have in a checkpoint.
 
     Raises:
         ValueError: if two have the same path.
     """
-    named = {f"{prefix}/{variable.path.partition('/')[2]}": variable for variable in variables}
+    named = {f"{prefix}/{variable.path}": variable for variable in variables}
     if len(named) != len(variables):
         raise ValueError(f"{prefix}: two variables have the same path")
     return named

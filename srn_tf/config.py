@@ -135,9 +135,10 @@ class TrainingConfig:
     precision: str = "float32"
 
     def __post_init__(self):
+        if bool(self.datalist) == bool(self.sharp_path):
+            raise ValueError("--datalist or --sharp_path is needed, and not both")
         multiple = self.network.size_multiple
         rules = [
-            ("datalist", bool(self.datalist) != bool(self.sharp_path), "given, or sharp_path"),
             ("max_blur", self.max_blur >= 0, "0 or more pixels"),
             (
                 "crop_size",
@@ -151,6 +152,11 @@ class TrainingConfig:
             ("end_lr", self.end_lr > 0, "positive"),
             ("decay", self.decay in DECAYS, f"one of {', '.join(DECAYS)}"),
             ("clip_norm", self.clip_norm >= 0, "0 (off) or positive"),
+            (
+                "clip_norm",
+                self.clip_norm == 0 or self.network.recurrence in ("lstm", "rnn"),
+                "0 for a network without a recurrent cell",
+            ),
             ("seed", self.seed >= 0, "0 or more"),
             ("precision", self.precision in PRECISIONS, f"one of {', '.join(PRECISIONS)}"),
         ]

@@ -38,9 +38,10 @@ CHECKPOINTS_KEPT = 3
 def create_optimizer(config: TrainingConfig, max_steps: int):
     """Adam (0.9, 0.999, 1e-8) on the schedule, scaling the loss when computing in float16."""
     schedule = learning_rate_schedule(config.decay, config.lr, config.end_lr, max_steps)
-    optimizer = keras.optimizers.Adam(schedule, beta_1=0.9, beta_2=0.999, epsilon=1e-8)
+    # Named, because the names stand in checkpoints and Keras would number them.
+    optimizer = keras.optimizers.Adam(schedule, beta_1=0.9, beta_2=0.999, epsilon=1e-8, name="adam")
     if config.precision == "float16":
-        return keras.optimizers.LossScaleOptimizer(optimizer)
+        return keras.optimizers.LossScaleOptimizer(optimizer, name="loss_scale")
     return optimizer
 
 
@@ -140,7 +141,11 @@ def train(
     trainer = Trainer(model, create_optimizer(config, max_steps), config.clip_norm)
     first = run.restore(trainer) if resume else 0
     if resume:
-        report(f"resuming at step {first}" if first else f"{run_dir}: no checkpoint, from step 0")
+        report(
+            f"resuming at step {first}"
+            if first
+            else f"{run_dir}: no checkpoint, starting at step 0"
+        )
     run.begin(first)
     report(
         f"{config.model}: {model.count_params():,} parameters, {len(source)} examples, "

@@ -107,6 +107,7 @@ def start_tensorflow(gpu: str | None, threads: int) -> None:
         ValueError: if `gpu` names none that is there.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     if gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu
     with _quiet_stderr():

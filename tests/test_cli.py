@@ -1,0 +1,91 @@
+"""The commands: help at once, flags to configuration, one line for a mistake."""
+
+import subprocess
+import sys
+
+import pytest
+from conftest import TESTS, run_python
+
+import srn_tf
+from srn_tf.cli import train as command
+
+ROOT = TESTS.parent
+
+
+@pytest.mark.parametrize("module", ["train", "test", "export"])
+@pytest.mark.parametrize("flag", ["--help", "--version"])
+def test_help_and_version_do_not_start_keras_or_tensorflow(module, flag):
+    printed = run_python(
+        f"import sys; from srn_tf.cli.{module} import main\n"
+        f"assert main([{flag!r}]) == 0\n"
+        "assert not {'keras', 'tensorflow', 'numpy', 'cv2'} & set(sys.modules)"
+    )
+    expected = "--precision" if flag == "--help" else srn_tf.__version__
+    assert printed.startswith(f"srn-{module} ")
+    assert expected in printed
+
+
+@pytest.mark.parametrize("script", ["train.py", "test.py"])
+def test_the_scripts_at_the_top_are_the_commands(script):
+    result = subprocess.run(
+        [sys.executable, script, "--version"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert result.stdout == f"srn-{script.removesuffix('.py')} {srn_tf.__version__}\n"
+
+
+def parse(*words):
+    values = command.define_flags()
+    values(["srn-train", *words])
+    return command.training_config(values)
+
+
+def test_the_authors_flags_keep_working():
+    config = parse(
+        *("--model", "color", "--datalist", "list.txt"),
+        *("--batch_size", "8", "--epoch", "10", "--lr", "0.001"),
+    )
+    assert config.model == "color"
+    assert config.network == srn_tf.MODELS["color"]
+    assert (config.datalist, config.batch_size, config.epochs, config.lr) == (
+        "list.txt",
+        8,
+        10,
+        0.001,
+    )
+
+
+def test_defaults_are_those_of_the_paper():
+    config = parse("--datalist=list.txt")
+    assert (config.model, config.batch_size, config.crop_size) == ("lstm", 16, 256)
+    assert (config.lr, config.end_lr, config.decay) == (1e-4, 1e-6, "exponential")
+    assert (config.epochs, config.clip_norm, config.precision) == (2000, 0.0, "float32")
+
+
+def test_flags_of_the_network_replace_the_models_own():
+    config = parse("--model=color", "--kernel_size=3", "--blocks=1", "--sharp_path=photos")
+    assert (config.network.kernel_size, config.network.blocks) == (3, 1)
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "message"),
+    [
+        (["--bogus=1"], 2, "Unknown command line flag 'bogus'"),
+        (["train"], 2, "'train' is not a flag"),
+        (["--lr=fast"], 2, "flag --lr=fast"),
+        (["--model=colour"], 2, "flag --model=colour: value should be one of"),
+        ([], 1, "--run_dir is needed"),
+        (["--run_dir=r"], 1, "--datalist or --sharp_path is needed"),
+        (["--run_dir=r", "--sharp_path=p", "--crop_size=100"], 1, "a multiple of 16, not 100"),
+        (["--run_dir=r", "--sharp_path=p", "--lr=0"], 1, "lr must be positive, not 0.0"),
+        (["--run_dir=r", "--sharp_path=no/such"], 1, "no/such: no such folder"),
+        (["--run_dir=r", "--datalist=no/such"], 1, "no/such: cannot be read as a data list"),
+        (["--run_dir=r", "--model=color", "--sharp_path=p", "--clip_norm=3"], 1, "clip_norm"),
+    ],
+)
+def test_mistakes_get_one_line_and_a_status(words, status, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert command.main(words) == status
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("srn-train: ")
+    assert message in line
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,211 @@
+"""Data: lists and their refusals, paired crops, restart at any step, synthesized blur."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from conftest import TESTS
+
+from srn_tf.config import MODELS, TrainingConfig
+from srn_tf.data.lists import PairSource, check_sizes, read_list
+from srn_tf.data.pipeline import Batches
+from srn_tf.data.synthesis import SyntheticSource, blur_along, camera_path
+from srn_tf.images import write_image
+
+CROP = 16
+
+
+@pytest.fixture
+def pairs(tmp_path):
+    """Five pairs in which a pixel of the sharp picture says where it is: (row, column, picture).
+
+    The blurred one is its complement, so that any difference between the two crops shows.
+    """
+    lines = ["# sharp blurred", ""]
+    for i in range(5):
+        rows, columns = np.mgrid[:40, :50].astype(np.uint8)
+        sharp = np.stack([rows, columns, np.full_like(rows, i)], axis=-1)
+        write_image(tmp_path / f"sharp/{i}.png", sharp)
+        write_image(tmp_path / f"blur/{i}.png", 255 - sharp)
+        lines.append(f"sharp/{i}.png blur/{i}.png")
+    (tmp_path / "list.txt").write_text("\n".join(lines))
+    return tmp_path / "list.txt"
+
+
+def batches(source, count, **options):
+    stream = iter(Batches(source, batch_size=2, **{"channels": 3, "seed": 7, **options}))
+    return [next(stream) for _ in range(count)]
+
+
+def test_the_gopro_lists_are_complete():
+    for name, count in (("train", 2103), ("test", 1111)):
+        lines = (TESTS.parent / f"data_lists/gopro_{name}.txt").read_text().splitlines()
+        assert len(set(lines)) == len(lines) == count
+        for line in lines:
+            sharp, blurred = line.split()
+            assert sharp.replace("/sharp/", "/blur/") == blurred
+
+
+def test_epochs_of_the_gopro_list_make_the_authors_number_of_steps():
+    config = TrainingConfig(model="lstm", network=MODELS["lstm"], datalist="x", epochs=4000)
+    assert config.steps(2103) == 524_000
+    assert dataclasses.replace(config, max_steps=10).steps(2103) == 10
+
+
+def test_a_list_gives_sharp_first_and_passes_over_comments(pairs):
+    found = read_list(pairs, pairs.parent)
+    assert len(found) == 5
+    assert found[3].sharp == pairs.parent / "sharp/3.png"
+    assert found[3].blurred == pairs.parent / "blur/3.png"
+
+
+def test_a_list_with_mistakes_is_refused_with_file_and_line(pairs):
+    mistakes = [f"sharp/{i}.png missing.png" for i in range(12)]
+    pairs.write_text("\n".join(["sharp/0.png blur/0.png", "sharp/1.png", *mistakes]))
+    with pytest.raises(ValueError) as refusal:
+        read_list(pairs, pairs.parent)
+    lines = str(refusal.value).splitlines()
+    # Each of the 12 lines names one missing file, those with sharp/5 to sharp/11 two.
+    assert lines[0] == f"{pairs}: 20 problems"
+    assert lines[1].strip() == f"{pairs}:2: expected `sharp blurred`, found 1 words"
+    assert lines[2].strip() == f"{pairs}:3: no such file: {pairs.parent / 'missing.png'}"
+    assert len(lines) == 12
+    assert lines[-1].strip() == "and 10 more"
+
+
+@pytest.mark.parametrize("content", ["", "# nothing\n"])
+def test_an_empty_list_is_refused(tmp_path, content):
+    (tmp_path / "list.txt").write_text(content)
+    with pytest.raises(ValueError, match="no pairs in this list"):
+        read_list(tmp_path / "list.txt", tmp_path)
+
+
+def test_pictures_smaller_than_the_crop_are_refused_by_name(pairs):
+    with pytest.raises(ValueError, match=r"sharp/0\.png: 50x40 is smaller than the crop of 48"):
+        PairSource(pairs, pairs.parent, crop_size=48)
+
+
+def test_a_file_without_a_picture_is_refused_by_name(tmp_path):
+    (tmp_path / "text.png").write_text("no picture")
+    with pytest.raises(ValueError, match=r"text\.png: not a picture that can be read"):
+        check_sizes([tmp_path / "text.png"], 1)
+
+
+def test_both_pictures_of_a_pair_get_the_same_crop(pairs):
+    for blurred, sharp in batches(PairSource(pairs, pairs.parent, CROP), 4):
+        assert sharp.shape == (2, CROP, CROP, 3)
+        np.testing.assert_allclose(blurred + sharp, 1, atol=1e-6)
+        rows = np.rint(sharp[..., 0] * 255)
+        assert (np.diff(rows, axis=1) == 1).all()
+
+
+def examples(source, count, **options):
+    """(picture, row, column) of each training example: what order and crops decide."""
+    found = []
+    for _, sharp in batches(source, count, **options):
+        for corner in np.rint(sharp[:, 0, 0] * 255).astype(int):
+            found.append((corner[2], corner[0], corner[1]))
+    return found
+
+
+def test_every_epoch_has_each_pair_once_in_a_new_order(pairs):
+    seen = [picture for picture, _, _ in examples(PairSource(pairs, pairs.parent, CROP), 10)]
+    epochs = [tuple(seen[i : i + 5]) for i in range(0, 20, 5)]
+    assert all(sorted(epoch) == [0, 1, 2, 3, 4] for epoch in epochs)
+    assert len(set(epochs)) > 1
+
+
+def test_crops_differ_and_reach_every_place(pairs):
+    found = examples(PairSource(pairs, pairs.parent, CROP), 150)
+    rows, columns = {row for _, row, _ in found}, {column for _, _, column in found}
+    assert rows == set(range(40 - CROP + 1))
+    assert columns == set(range(50 - CROP + 1))
+
+
+def test_a_run_that_starts_at_a_later_step_sees_the_same_data(pairs):
+    source = PairSource(pairs, pairs.parent, CROP)
+    assert examples(source, 6, start_step=0)[6:] == examples(source, 3, start_step=3)
+
+
+def test_the_seed_decides_order_and_crops(pairs):
+    source = PairSource(pairs, pairs.parent, CROP)
+    assert examples(source, 5, seed=1) == examples(source, 5, seed=1)
+    assert examples(source, 5, seed=1) != examples(source, 5, seed=2)
+
+
+def test_one_channel_models_get_luma(pairs):
+    source = PairSource(pairs, pairs.parent, CROP)
+    (_, color), (_, luma) = batches(source, 1)[0], batches(source, 1, channels=1)[0]
+    assert luma.shape == (2, CROP, CROP, 1)
+    expected = 0.2989 * color[..., 0] + 0.5870 * color[..., 1] + 0.1140 * color[..., 2]
+    np.testing.assert_allclose(luma[..., 0], expected, atol=1e-6)
+
+
+def test_a_broken_picture_stops_training_by_name(pairs):
+    source = PairSource(pairs, pairs.parent, CROP)
+    broken = pairs.parent / "blur/2.png"
+    broken.write_bytes(b"no picture")
+    with pytest.raises(ValueError) as error:
+        batches(source, 5)
+    assert str(error.value) == f"{broken}: not a picture that can be read"
+
+
+def test_pairs_of_different_size_are_refused_by_name(pairs):
+    write_image(pairs.parent / "blur/1.png", np.zeros((40, 44, 3), np.uint8))
+    source = PairSource(pairs, pairs.parent, CROP)
+    with pytest.raises(ValueError, match=r"blur/1\.png is 44x40 but .*sharp/1\.png is 50x40"):
+        batches(source, 5)
+
+
+def test_the_camera_path_has_its_extent_and_rests_in_the_middle():
+    path = camera_path(np.random.default_rng(3), extent=9.0, size=100)
+    assert len(path) % 2 == 1
+    np.testing.assert_array_equal(path[len(path) // 2], 0)
+    shift = path[:, :2]
+    distances = np.linalg.norm(shift[:, None] - shift[None], axis=-1)
+    assert distances.max() == pytest.approx(9.0)
+    assert np.linalg.norm(np.diff(shift, axis=0), axis=1).max() < 2
+    assert np.abs(path[:, 2:]).max() > 0
+
+
+def test_blur_is_the_mean_of_the_moved_photograph():
+    photo = np.zeros((21, 31, 3), np.uint8)
+    photo[:, 15] = 240
+    path = np.zeros((3, 4))
+    path[:, 0] = -4, 0, 4  # three places along a line, in pixels
+    stored = blur_along(photo, path, linear_light=False)
+    np.testing.assert_array_equal(stored[10, [11, 15, 19], 0], 80)
+    np.testing.assert_array_equal(stored[10, [12, 14, 16], 0], 0)
+    # A third of the light of value 240 is not a third of the value.
+    light = blur_along(photo, path, linear_light=True)
+    expected = round(255 * ((240 / 255) ** 2.2 / 3) ** (1 / 2.2))
+    np.testing.assert_array_equal(light[10, [11, 15, 19], 0], expected)
+
+
+def test_roll_turns_and_zoom_enlarges_about_the_middle():
+    photo = np.zeros((41, 41, 3), np.uint8)
+    photo[20, 30] = 255
+    quarter = blur_along(photo, np.array([[0, 0, np.pi / 2, 0]]), linear_light=False)
+    assert np.argwhere(quarter[..., 0] > 200).tolist() == [[10, 20]]
+    double = blur_along(photo, np.array([[0, 0, 0, np.log(2)]]), linear_light=False)
+    assert np.argwhere(double[..., 0] > 200).tolist() == [[20, 40]]
+
+
+def test_synthetic_examples_are_a_sharp_crop_and_its_blur(tmp_path, photo):
+    write_image(tmp_path / "photo.png", photo[:128, :160])
+    source = SyntheticSource(tmp_path, crop_size=48, max_blur=8.0)
+    blurred, sharp = source.example(0, np.random.default_rng(1))
+    windows = np.lib.stride_tricks.sliding_window_view(photo[:128, :160], (48, 48, 3))
+    assert (windows == sharp).all(axis=(-1, -2, -3)).sum() == 1
+    difference = np.abs(blurred.astype(float) - sharp)
+    assert 0.2 < difference.mean() < 30
+    again, _ = source.example(0, np.random.default_rng(1))
+    np.testing.assert_array_equal(again, blurred)
+
+
+def test_no_blur_leaves_the_photograph_alone(tmp_path, photo):
+    write_image(tmp_path / "photo.png", photo[:64, :64])
+    blurred, sharp = SyntheticSource(tmp_path, 48, max_blur=0.0).example(
+        0, np.random.default_rng(0)
+    )
+    np.testing.assert_array_equal(blurred, sharp)

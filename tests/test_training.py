@@ -1,0 +1,234 @@
+"""Training: the authors' losses step for step, clipping, exact resume, refusals."""
+
+import dataclasses
+import json
+import os
+import signal
+import threading
+import time
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from conftest import SMALL, golden, randomize
+
+import srn_tf
+from srn_tf import checkpoints, training
+from srn_tf.config import TrainingConfig, model_config
+from srn_tf.images import write_image
+from srn_tf.losses import multi_scale_l2
+from srn_tf.schedules import learning_rate_schedule
+from srn_tf.tf1_import import variables_by_stored_name
+from srn_tf.training import Trainer, create_optimizer, train
+
+
+def configuration(**changes) -> TrainingConfig:
+    values = {
+        "model": "color_lstm",
+        "network": model_config("color_lstm", **SMALL),
+        "sharp_path": "unused",
+        "max_blur": 4.0,
+        "crop_size": 32,
+        "batch_size": 2,
+        "max_steps": 6,
+        "lr": 1e-3,
+        "end_lr": 1e-4,
+    }
+    return TrainingConfig(**{**values, **changes})
+
+
+@pytest.fixture
+def photos(tmp_path, photo):
+    for i in range(3):
+        write_image(tmp_path / "photos" / f"{i}.png", photo[64 * i : 64 * i + 64, :96])
+    return str(tmp_path / "photos")
+
+
+def metrics(run_dir) -> list[dict]:
+    return [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.parametrize("name", ["lstm", "gray", "color"])
+def test_eight_steps_give_the_authors_losses_rates_gradients_and_weights(name):
+    model, reference = golden(name)
+    config = dataclasses.replace(configuration(), network=model.config, lr=1e-4, decay="polynomial")
+    trainer = Trainer(model, create_optimizer(config, max_steps=20))
+    blurred, sharp = reference["train_blurred"], reference["train_sharp"]
+    variables = variables_by_stored_name(model)
+    names = list(reference["grad_names"])
+
+    _, gradients = tf.function(trainer.loss_and_gradients)(blurred, sharp)
+    by_path = dict(zip((v.path for v in model.trainable_variables), gradients, strict=True))
+    norms = [np.linalg.norm(by_path[variables[name].path]) for name in names]
+    np.testing.assert_allclose(norms, reference["grad_l2"], rtol=1e-3)
+
+    losses, rates = [], []
+    for _ in range(8):
+        rates.append(trainer.learning_rate)
+        losses.append(float(trainer.step(blurred, sharp)))
+    np.testing.assert_allclose(rates, reference["train_lr"], rtol=1e-6)
+    np.testing.assert_allclose(losses, reference["train_loss"], rtol=1e-4)
+    norms = [np.linalg.norm(variables[name]) for name in names]
+    np.testing.assert_allclose(norms, reference["train_final_l2"], rtol=1e-4)
+
+
+def test_the_loss_is_the_sum_of_the_mean_squared_errors_of_the_scales():
+    sharp = np.arange(16, dtype=np.float32).reshape(1, 4, 4, 1) / 16
+    outputs = [np.zeros((1, 2, 2, 1), np.float32), sharp + 0.5]
+    expected = np.mean(sharp[:, ::2, ::2] ** 2) + 0.25
+    assert float(multi_scale_l2(sharp, outputs)) == pytest.approx(expected)
+
+
+def test_schedules_begin_and_end_where_they_should():
+    exponential = learning_rate_schedule("exponential", 1e-4, 1e-6, 1000)
+    rates = [float(exponential(step)) for step in (0, 500, 1000)]
+    np.testing.assert_allclose(rates, [1e-4, 1e-5, 1e-6], rtol=1e-5)
+    polynomial = learning_rate_schedule("polynomial", 1e-4, 1e-6, 1000)
+    rates = [float(polynomial(step)) for step in (0, 500, 1000)]
+    np.testing.assert_allclose(rates, [1e-4, 1e-4 * 0.5**0.3, 0], rtol=1e-5)
+
+
+def test_the_optimizer_is_the_papers_adam():
+    adam = create_optimizer(configuration(), 10)
+    assert (adam.beta_1, adam.beta_2, adam.epsilon) == (0.9, 0.999, 1e-8)
+
+
+@pytest.mark.parametrize("precision", ["float32", "float16"])
+def test_clipping_bounds_the_recurrent_gradients_and_no_others(precision):
+    model = srn_tf.create_model("color_lstm", **SMALL)
+    randomize(model)
+    optimizer = create_optimizer(configuration(precision=precision), 10)
+    scale = float(optimizer.scale_loss(1.0)) if precision == "float16" else 1.0
+    blurred, sharp = np.random.default_rng(0).random((2, 2, 32, 32, 3)).astype(np.float32)
+    _, free = Trainer(model, optimizer).loss_and_gradients(blurred, sharp)
+    _, clipped = Trainer(model, optimizer, clip_norm=1e-4).loss_and_gradients(blurred, sharp)
+    recurrent = ["convLSTM" in variable.path for variable in model.trainable_variables]
+    assert sum(recurrent) == 2
+    norms = {}
+    for kind, gradients in (("free", free), ("clipped", clipped)):
+        chosen = [g / scale for g, r in zip(gradients, recurrent, strict=True) if r]
+        norms[kind] = float(tf.linalg.global_norm(chosen))
+    assert norms["free"] > 1e-3
+    assert norms["clipped"] == pytest.approx(1e-4, rel=1e-4)
+    for a, b, is_recurrent in zip(free, clipped, recurrent, strict=True):
+        if not is_recurrent:
+            np.testing.assert_array_equal(a, b)
+
+
+def test_a_resumed_run_has_the_losses_and_weights_of_an_uninterrupted_one(tmp_path, photos):
+    config = configuration(sharp_path=photos)
+    options = {"log_every": 1, "save_every": 2, "report": lambda _: None}
+    train(config, tmp_path / "whole", **options)
+    # The interrupted run got to step 5, but the last checkpoint it wrote is that of step 4.
+    train(config, tmp_path / "broken", **options)
+    checkpoints.path_of_step(tmp_path / "broken", 6).unlink()
+    with open(tmp_path / "broken" / "metrics.jsonl", "a") as file:
+        file.write('{"step": 6, "lo')
+    train(config, tmp_path / "broken", resume=True, **options)
+
+    def numbers(run):
+        return [(row["step"], row["loss"], row["lr"]) for row in metrics(tmp_path / run)]
+
+    assert [step for step, _, _ in numbers("whole")] == [1, 2, 3, 4, 5, 6]
+    assert numbers("broken") == numbers("whole")
+    _, whole = checkpoints.read(checkpoints.path_of_step(tmp_path / "whole", 6))
+    _, broken = checkpoints.read(checkpoints.path_of_step(tmp_path / "broken", 6))
+    assert whole.keys() == broken.keys()
+    assert any(name.startswith("optimizer/") for name in whole)
+    for name, array in whole.items():
+        np.testing.assert_array_equal(array, broken[name], err_msg=name)
+
+
+def test_training_lowers_the_loss(tmp_path, photos):
+    config = configuration(
+        sharp_path=photos,
+        model="color_lstm_residual",
+        network=model_config("color_lstm", **SMALL),
+        max_steps=60,
+        lr=5e-3,
+    )
+    train(config, tmp_path / "run", log_every=1, report=lambda _: None)
+    losses = [row["loss"] for row in metrics(tmp_path / "run")]
+    assert np.mean(losses[-10:]) < 0.5 * np.mean(losses[:10])
+
+
+def test_only_the_last_checkpoints_are_kept(tmp_path, photos):
+    train(configuration(sharp_path=photos), tmp_path / "run", save_every=1, report=lambda _: None)
+    kept = [path.name for path in checkpoints.in_run(tmp_path / "run")]
+    assert kept == ["step_00000004.npz", "step_00000005.npz", "step_00000006.npz"]
+
+
+def test_a_used_folder_is_refused_without_resume(tmp_path, photos):
+    config = configuration(sharp_path=photos, max_steps=1)
+    train(config, tmp_path / "run", report=lambda _: None)
+    with pytest.raises(ValueError, match="holds a run already; add --resume"):
+        train(config, tmp_path / "run")
+
+
+def test_a_run_of_another_configuration_is_refused_by_field(tmp_path, photos):
+    config = configuration(sharp_path=photos, max_steps=1)
+    train(config, tmp_path / "run", report=lambda _: None)
+    other = dataclasses.replace(config, batch_size=1)
+    with pytest.raises(ValueError, match="another configuration: batch_size is 1, was 2"):
+        train(other, tmp_path / "run", resume=True)
+    network = dataclasses.replace(config, network=model_config("color", **SMALL))
+    with pytest.raises(ValueError, match="recurrence is 'none', was 'lstm'"):
+        train(network, tmp_path / "run", resume=True)
+
+
+def test_resuming_a_missing_folder_starts_at_step_0_and_says_so(tmp_path, photos):
+    said = []
+    config = configuration(sharp_path=photos, max_steps=1)
+    train(config, tmp_path / "new", resume=True, report=said.append)
+    assert said[0] == f"{tmp_path / 'new'}: no checkpoint, starting at step 0"
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_leaves_the_last_checkpoint(
+    tmp_path, photos, monkeypatch
+):
+    class Diverging(Trainer):
+        def loss_and_gradients(self, blurred, sharp):
+            loss, gradients = super().loss_and_gradients(blurred, sharp)
+            at_step_4 = tf.cast(self.optimizer.iterations, tf.int32) == 3
+            return tf.where(at_step_4, np.nan, loss), gradients
+
+    monkeypatch.setattr(training, "Trainer", Diverging)
+    with pytest.raises(FloatingPointError, match="the loss is nan at step 4"):
+        train(configuration(sharp_path=photos), tmp_path / "run", save_every=2)
+    assert [path.name for path in checkpoints.in_run(tmp_path / "run")] == ["step_00000002.npz"]
+
+
+def test_ctrl_c_saves_and_leaves(tmp_path, photos):
+    run_dir = tmp_path / "run"
+
+    def interrupt():
+        while not (run_dir / "metrics.jsonl").exists() or not metrics(run_dir):
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    config = configuration(sharp_path=photos, max_steps=100_000)
+    finished = train(config, run_dir, log_every=1, report=lambda _: None)
+    thread.join()
+    assert not finished
+    last = metrics(run_dir)[-1]["step"]
+    assert 1 <= last < 100_000
+    assert checkpoints.in_run(run_dir)[-1] == checkpoints.path_of_step(run_dir, last)
+
+
+def test_the_time_bound_saves_and_stops(tmp_path, photos):
+    config = configuration(sharp_path=photos, max_steps=100_000)
+    assert train(config, tmp_path / "run", max_minutes=1e-3, report=lambda _: None)
+    assert len(checkpoints.in_run(tmp_path / "run")) == 1
+
+
+def test_float16_scales_the_loss_and_trains(tmp_path, photos):
+    config = configuration(sharp_path=photos, precision="float16", max_steps=3)
+    assert isinstance(create_optimizer(config, 3), keras.optimizers.LossScaleOptimizer)
+    train(config, tmp_path / "run", log_every=1, report=lambda _: None)
+    train_32 = dataclasses.replace(config, precision="float32")
+    train(train_32, tmp_path / "run32", log_every=1, report=lambda _: None)
+    losses = [[row["loss"] for row in metrics(tmp_path / run)] for run in ("run", "run32")]
+    np.testing.assert_allclose(*losses, rtol=0.02)
