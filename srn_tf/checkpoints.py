@@ -3,7 +3,7 @@
 A checkpoint is a NumPy .npz archive. Each array is checksummed, and nothing in it can run code.
 
     header                  JSON: {"format", "model", "network", ...whatever the writer adds}
-    model/<path>            every variable of the network, such as model/srn/g_net/encoder/enc1_1/bias
+    model/<path>            every variable of the network: model/srn/g_net/encoder/enc1_1/bias ...
     optimizer/<path>        every variable of the optimizer, in a training checkpoint
 
 A run folder keeps its checkpoints in `checkpoints/step_<number>.npz`.
