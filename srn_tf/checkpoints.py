@@ -9,7 +9,7 @@ A checkpoint is a NumPy .npz archive. Each array is checksummed, and nothing in 
 A run folder keeps its checkpoints in `checkpoints/step_<number>.npz`.
 """
 
-import dataclasses
+import hashlib
 import json
 import pathlib
 import re
@@ -18,7 +18,8 @@ import zlib
 
 import numpy as np
 
-from srn_tf.config import ModelConfig
+from srn_tf import tf1_import, torch_import
+from srn_tf.config import from_json, to_json
 from srn_tf.files import atomic_file
 
 _FORMAT = 1
@@ -37,11 +38,12 @@ def variables_by_path(variables, prefix: str) -> dict:
     return named
 
 
-def save(path, model, header: dict, optimizer=None) -> None:
+def save(path, name: str, model, header: dict | None = None, optimizer=None) -> None:
     """Writes a checkpoint, whole or not at all.
 
     Args:
         path: the file to write.
+        name: of the model, a key of `srn_tf.MODELS`.
         model: a network of this package.
         header: what else to keep, as JSON can hold it.
         optimizer: a built Keras optimizer, to go on training.
@@ -52,11 +54,12 @@ def save(path, model, header: dict, optimizer=None) -> None:
     variables = variables_by_path(model.variables, "model")
     if optimizer is not None:
         variables |= variables_by_path(optimizer.variables, "optimizer")
-    arrays = {name: variable.numpy() for name, variable in variables.items()}
-    for name, array in arrays.items():
+    arrays = {key: variable.numpy() for key, variable in variables.items()}
+    for key, array in arrays.items():
         if not np.isfinite(array).all():
-            raise ValueError(f"{name} is not finite; no checkpoint is written")
-    header = {"format": _FORMAT, "network": dataclasses.asdict(model.config), **header}
+            raise ValueError(f"{key} is not finite; no checkpoint is written")
+    fixed = {"format": _FORMAT, "model": name, "network": to_json(model.config)}
+    header = fixed | (header or {})
     with atomic_file(path) as temporary, open(temporary, "wb") as file:
         np.savez(file, header=np.array(json.dumps(header)), **arrays)
 
@@ -102,25 +105,95 @@ def assign(variables: dict, arrays: dict[str, np.ndarray], path) -> None:
         variable.assign(arrays[name])
 
 
-def load_model(path, dtype: str = "float32"):
+def load_model(path, dtype: str = "float32", name: str | None = None):
     """The network of a checkpoint, with its weights.
 
     Args:
-        path: a checkpoint file, or a run folder, whose newest checkpoint is taken.
+        path: a checkpoint file; a run folder, whose newest checkpoint is taken; the prefix of a
+            TensorFlow 1 checkpoint of the authors'; or a PyTorch file of Nah et al.
         dtype: Keras dtype policy, such as "mixed_bfloat16".
+        name: the model it must be; by default what the file says, or what fits it.
 
     Raises:
         ValueError: if there is no checkpoint, or it is damaged or does not fit.
     """
-    # Here, not above: the list of checkpoints can be had without starting Keras.
+    # Here, not above: the checkpoints of a run can be listed without starting Keras.
     from srn_tf.networks import create_model_from_config
 
+    if _foreign(path):
+        return import_model(path, dtype, name)[1]
     path = find(path)
     header, arrays = read(path)
-    model = create_model_from_config(ModelConfig(**header["network"]), dtype=dtype)
-    weights = {name: array for name, array in arrays.items() if name.startswith("model/")}
+    if name is not None and name != header["model"]:
+        raise ValueError(f"{path}: holds a model {header['model']}, not {name}")
+    model = create_model_from_config(from_json(header["network"]), dtype=dtype)
+    weights = {key: array for key, array in arrays.items() if key.startswith("model/")}
     assign(variables_by_path(model.variables, "model"), weights, path)
     return model
+
+
+def import_model(path, dtype: str = "float32", name: str | None = None):
+    """A network with weights that the authors' programs stored.
+
+    Args:
+        path: the prefix of a TensorFlow 1 checkpoint, or a PyTorch file.
+        dtype, name: as in `load_model`.
+
+    Returns:
+        The name of the model, the model, and a description of the file: its name and SHA-256.
+
+    Raises:
+        ValueError: if the file is something else, damaged, or does not fit.
+    """
+    from srn_tf.networks import create_model
+
+    if not (found := _foreign(path)):
+        raise ValueError(f"{path}: neither a TensorFlow 1 checkpoint nor a PyTorch file")
+    source, path = found
+    arrays = source.read(path)
+
+    def fitting() -> list[str]:
+        """The models that have variables of just these names and shapes."""
+        shapes = {stored: array.shape for stored, array in arrays.items()}
+        models = {
+            name: source.variables_by_stored_name(create_model(name)) for name in source.NAMES
+        }
+        return [
+            name
+            for name, variables in models.items()
+            if shapes == {stored: tuple(variable.shape) for stored, variable in variables.items()}
+        ]
+
+    if name is None:
+        if not (names := fitting()):
+            raise ValueError(f"{path}: fits none of {', '.join(source.NAMES)}; name one to see why")
+        (name,) = names
+    if name not in source.NAMES:
+        raise ValueError(f"{path}: such a file fits {', '.join(source.NAMES)}, not {name}")
+    model = create_model(name, dtype=dtype)
+    try:
+        assign(source.variables_by_stored_name(model), arrays, path)
+    except ValueError as error:
+        if names := fitting():
+            raise ValueError(f"{path}: holds the weights of {names[0]}, not of {name}") from error
+        raise
+    return name, model, {"file": path.name, "sha256": _sha256(path)}
+
+
+def _foreign(path):
+    """The module that reads the file of another program, and the file's path; None for our own."""
+    for source in (tf1_import, torch_import):
+        if found := source.find(path):
+            return source, found
+    return None
+
+
+def _sha256(path: pathlib.Path) -> str:
+    """Of a file, or of the data of a TensorFlow checkpoint."""
+    digest = hashlib.sha256()
+    for part in [path] if path.is_file() else sorted(path.parent.glob(f"{path.name}.data-*")):
+        digest.update(part.read_bytes())
+    return digest.hexdigest()
 
 
 def path_of_step(run_dir, step: int) -> pathlib.Path:

@@ -9,6 +9,8 @@ import dataclasses
 BLOCKS = ("residual", "plain")
 RECURRENCES = ("none", "conv", "rnn", "lstm")
 DECAYS = ("exponential", "polynomial")
+# Deconvolutions to compare with; see `classical`.
+CLASSICAL = ("wiener", "richardson_lucy")
 # The user's word for a precision, and Keras' dtype policy.
 PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
 
@@ -71,6 +73,76 @@ class ModelConfig:
         return 2 ** (self.scales - 1) * self.stride ** (len(self.widths) - 1)
 
 
+@dataclasses.dataclass(frozen=True)
+class MSCNNConfig:
+    """The multi-scale CNN of Nah et al., CVPR 2017.
+
+    Attributes:
+        channels: of the picture.
+        kernel_size: of every convolution.
+        width: feature channels.
+        blocks: ResBlocks at each scale.
+        scales: number of scales, each half the size of the next.
+    """
+
+    channels: int = 3
+    kernel_size: int = 5
+    width: int = 64
+    blocks: int = 19
+    scales: int = 3
+
+    def __post_init__(self):
+        _check(
+            self,
+            [
+                ("channels", self.channels in (1, 3), "1 or 3"),
+                ("kernel_size", self.kernel_size in (1, 3, 5, 7), "1, 3, 5 or 7"),
+                ("width", self.width >= 1, "1 or more"),
+                ("blocks", self.blocks >= 1, "1 or more"),
+                ("scales", 1 <= self.scales <= 5, "1 to 5"),
+            ],
+        )
+
+    @property
+    def size_multiple(self) -> int:
+        """Height and width of the input must be multiples of this."""
+        return 2 ** (self.scales - 1)
+
+
+@dataclasses.dataclass(frozen=True)
+class PSSNSCConfig:
+    """Parameter selective sharing and nested skip connections, Gao et al., CVPR 2019.
+
+    Attributes:
+        channels: of the picture.
+        widths: feature channels of the three levels of the encoder, finest first.
+        scales: number of scales, each half the size of the next.
+    """
+
+    channels: int = 1
+    widths: tuple[int, int, int] = (32, 64, 128)
+    scales: int = 3
+
+    def __post_init__(self):
+        object.__setattr__(self, "widths", tuple(self.widths))
+        _check(
+            self,
+            [
+                ("channels", self.channels in (1, 3), "1 or 3"),
+                ("widths", len(self.widths) == 3 and min(self.widths) >= 1, "3 positive numbers"),
+                ("scales", 1 <= self.scales <= 5, "1 to 5"),
+            ],
+        )
+
+    @property
+    def size_multiple(self) -> int:
+        """Height and width of the input must be multiples of this."""
+        return 2 ** (self.scales + 1)
+
+
+ARCHITECTURES = {"srn": ModelConfig, "mscnn": MSCNNConfig, "pss_nsc": PSSNSCConfig}
+NetworkConfig = ModelConfig | MSCNNConfig | PSSNSCConfig
+
 MODELS = {
     # The three models the authors released.
     "lstm": ModelConfig(channels=1, recurrence="lstm"),
@@ -79,10 +151,24 @@ MODELS = {
     # This project's: the paper's network on colour pictures, and with a global residual.
     "color_lstm": ModelConfig(recurrence="lstm"),
     "color_lstm_residual": ModelConfig(recurrence="lstm", residual=True),
+    # Table 1 of the paper.
+    "ss": ModelConfig(kernel_size=3, recurrence="conv", scales=1),
+    "sc": ModelConfig(kernel_size=3, recurrence="conv", shared=False),
+    "wo_r": ModelConfig(kernel_size=3, recurrence="conv"),
+    "rnn": ModelConfig(kernel_size=3, recurrence="rnn"),
+    "sr_flat": ModelConfig(kernel_size=3, recurrence="conv", stride=1, block="plain"),
+    "sr_rb": ModelConfig(kernel_size=3, recurrence="conv", stride=1),
+    "sr_ed": ModelConfig(kernel_size=3, recurrence="lstm", block="plain"),
+    "sr_edrb1": ModelConfig(kernel_size=3, recurrence="lstm", blocks=1),
+    "sr_edrb2": ModelConfig(kernel_size=3, recurrence="lstm", blocks=2),
+    "sr_edrb3": ModelConfig(kernel_size=3, recurrence="lstm"),
+    # The networks before and after it.
+    "mscnn": MSCNNConfig(),
+    "pss_nsc": PSSNSCConfig(),
 }
 
 
-def model_config(name: str, **overrides) -> ModelConfig:
+def model_config(name: str, **overrides) -> NetworkConfig:
     """The configuration of a named model, with some fields replaced.
 
     Raises:
@@ -90,10 +176,27 @@ def model_config(name: str, **overrides) -> ModelConfig:
     """
     if name not in MODELS:
         raise ValueError(f"no model named {name!r}; there are {', '.join(MODELS)}")
-    fields = {field.name for field in dataclasses.fields(ModelConfig)}
-    if unknown := sorted(set(overrides) - fields):
-        raise ValueError(f"a model has no option {unknown[0]!r}; there are {', '.join(fields)}")
+    fields = [field.name for field in dataclasses.fields(MODELS[name])]
+    for option in overrides:
+        if option not in fields:
+            raise ValueError(f"{name} has no option {option!r}; there are {', '.join(fields)}")
     return dataclasses.replace(MODELS[name], **overrides)
+
+
+def to_json(config: NetworkConfig) -> dict:
+    """The configuration as JSON can hold it."""
+    (architecture,) = (name for name, kind in ARCHITECTURES.items() if type(config) is kind)
+    return {"architecture": architecture, **dataclasses.asdict(config)}
+
+
+def from_json(values: dict) -> NetworkConfig:
+    """The configuration that `to_json` was given.
+
+    Raises:
+        ValueError, TypeError, KeyError: if `values` is something else.
+    """
+    values = dict(values)
+    return ARCHITECTURES[values.pop("architecture")](**values)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,7 +221,7 @@ class TrainingConfig:
     """
 
     model: str
-    network: ModelConfig
+    network: NetworkConfig
     datalist: str = ""
     data_root: str = ""
     sharp_path: str = ""
@@ -154,7 +257,7 @@ class TrainingConfig:
             ("clip_norm", self.clip_norm >= 0, "0 (off) or positive"),
             (
                 "clip_norm",
-                self.clip_norm == 0 or self.network.recurrence in ("lstm", "rnn"),
+                self.clip_norm == 0 or getattr(self.network, "recurrence", "") in ("lstm", "rnn"),
                 "0 for a network without a recurrent cell",
             ),
             ("seed", self.seed >= 0, "0 or more"),
@@ -166,17 +269,21 @@ class TrainingConfig:
         """The length of the run in steps, for so many examples an epoch."""
         return self.max_steps or self.epochs * max(1, examples // self.batch_size)
 
+    def to_json(self) -> dict:
+        """The configuration as JSON can hold it."""
+        return {**dataclasses.asdict(self), "network": to_json(self.network)}
+
     @classmethod
     def from_json(cls, values: dict) -> "TrainingConfig":
-        """From what `dataclasses.asdict` and JSON make of it."""
-        return cls(**{**values, "network": ModelConfig(**values["network"])})
+        """The configuration that `to_json` was called on."""
+        return cls(**{**values, "network": from_json(values["network"])})
 
     def first_difference(self, other: "TrainingConfig") -> str:
         """The first field in which two configurations differ, and its values; empty if none."""
-        mine, theirs = dataclasses.asdict(self), dataclasses.asdict(other)
+        mine, theirs = self.to_json(), other.to_json()
         mine |= mine.pop("network")
         theirs |= theirs.pop("network")
         for field, value in mine.items():
-            if value != theirs[field]:
-                return f"{field} is {value!r}, was {theirs[field]!r}"
+            if value != theirs.get(field):
+                return f"{field} is {value!r}, was {theirs.get(field)!r}"
         return ""

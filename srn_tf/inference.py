@@ -18,14 +18,15 @@ class Deblurrer:
     Args:
         checkpoint_or_model: a checkpoint file, a run folder (its newest checkpoint), or a network.
         precision: float32, bfloat16 or float16, for a checkpoint; a network has its own.
+        name: the model a checkpoint must be; by default what it says, or what fits it.
 
     Raises:
         ValueError: if the checkpoint cannot be used.
     """
 
-    def __init__(self, checkpoint_or_model, precision: str = "float32"):
+    def __init__(self, checkpoint_or_model, precision: str = "float32", name: str | None = None):
         if isinstance(checkpoint_or_model, str | pathlib.Path):
-            self.model = checkpoints.load_model(checkpoint_or_model, PRECISIONS[precision])
+            self.model = checkpoints.load_model(checkpoint_or_model, PRECISIONS[precision], name)
         else:
             self.model = checkpoint_or_model
         channels = self.model.config.channels

@@ -8,7 +8,6 @@
 `step` counts the optimizer's steps from 1; the loss of step k is that before its update.
 """
 
-import dataclasses
 import json
 import math
 import pathlib
@@ -217,7 +216,7 @@ class Run:
     def begin(self, step: int) -> None:
         """Writes the configuration, and forgets metrics after `step`, which come again."""
         with atomic_file(self.folder / "config.json") as temporary:
-            temporary.write_text(json.dumps(dataclasses.asdict(self.config), indent=2) + "\n")
+            temporary.write_text(json.dumps(self.config.to_json(), indent=2) + "\n")
         metrics = self.folder / "metrics.jsonl"
         if metrics.exists():
             kept = [line for line in metrics.read_text().splitlines() if _step_of(line) <= step]
@@ -230,9 +229,8 @@ class Run:
     def save(self, trainer: Trainer, step: int) -> None:
         """Saves a checkpoint and removes all but the last few."""
         header = {
-            "model": self.config.model,
             "step": step,
-            "training": dataclasses.asdict(self.config),
+            "training": self.config.to_json(),
             "versions": {
                 "srn_tf": __version__,
                 "keras": keras.__version__,
@@ -240,7 +238,7 @@ class Run:
             },
         }
         path = checkpoints.path_of_step(self.folder, step)
-        checkpoints.save(path, trainer.model, header, trainer.optimizer)
+        checkpoints.save(path, self.config.model, trainer.model, header, trainer.optimizer)
         for old in checkpoints.in_run(self.folder)[:-CHECKPOINTS_KEPT]:
             old.unlink()
 

@@ -20,7 +20,7 @@ def model():
 
 @pytest.fixture
 def saved(tmp_path, model):
-    checkpoints.save(tmp_path / "model.npz", model, {"model": "color_lstm_residual"})
+    checkpoints.save(tmp_path / "model.npz", "color_lstm_residual", model)
     return tmp_path / "model.npz"
 
 
@@ -87,7 +87,7 @@ def test_weights_that_do_not_fit_are_listed_and_nothing_is_assigned(saved, model
 def test_weights_that_are_not_finite_are_not_saved(model, tmp_path):
     model.variables[0].assign(np.full(model.variables[0].shape, np.nan))
     with pytest.raises(ValueError, match="enc1_1/kernel is not finite"):
-        checkpoints.save(tmp_path / "model.npz", model, {})
+        checkpoints.save(tmp_path / "model.npz", "color_lstm_residual", model)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -27,7 +27,7 @@ assert "srn_tf" not in sys.modules
 def test_plain_tensorflow_gets_the_packages_numbers_at_two_sizes(tmp_path, name, channels):
     model = srn_tf.create_model(name, **SMALL)
     randomize(model)
-    checkpoints.save(tmp_path / "model.npz", model, {"model": name})
+    checkpoints.save(tmp_path / "model.npz", name, model)
     folder = tmp_path / "saved_model"
     assert command.main([f"--checkpoint={tmp_path / 'model.npz'}", f"--output_path={folder}"]) == 0
     rng = np.random.default_rng(0)
@@ -49,7 +49,7 @@ def test_plain_tensorflow_gets_the_packages_numbers_at_two_sizes(tmp_path, name,
 
 def test_an_existing_folder_is_left_alone(tmp_path, capsys):
     model = srn_tf.create_model("color", **SMALL)
-    checkpoints.save(tmp_path / "model.npz", model, {"model": "color"})
+    checkpoints.save(tmp_path / "model.npz", "color", model)
     folder = tmp_path / "there"
     folder.mkdir()
     assert command.main([f"--checkpoint={tmp_path / 'model.npz'}", f"--output_path={folder}"]) == 1

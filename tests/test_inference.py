@@ -27,7 +27,7 @@ def model():
 
 @pytest.fixture
 def checkpoint(tmp_path, model):
-    checkpoints.save(tmp_path / "model.npz", model, {"model": "color_lstm_residual"})
+    checkpoints.save(tmp_path / "model.npz", "color_lstm_residual", model)
     return tmp_path / "model.npz"
 
 

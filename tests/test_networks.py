@@ -11,7 +11,7 @@ from srn_tf.networks.layers import ConvLSTMCell, ConvRNNCell
 from srn_tf.networks.pyramid import pad_to_multiple, pyramid, upsample
 
 
-@pytest.mark.parametrize("name", ["lstm", "gray", "color"])
+@pytest.mark.parametrize("name", ["lstm", "gray", "color", "mscnn", "pss_nsc"])
 def test_forward_pass_gives_the_authors_numbers(name):
     model, reference = golden(name)
     for scale, output in enumerate(model(reference["x"])):
@@ -27,10 +27,27 @@ def test_forward_pass_gives_the_authors_numbers(name):
         ("color", 6_881_251),
         ("color_lstm", 8_061_411),
         ("color_lstm_residual", 8_061_411),
+        ("ss", 2_731_619),
+        ("sc", 8_194_857),
+        ("wo_r", 2_731_619),
+        ("rnn", 3_026_659),
+        ("sr_flat", 2_659_939),
+        ("sr_rb", 2_659_939),
+        ("sr_ed", 3_764_195),
+        ("sr_edrb1", 2_214_115),
+        ("sr_edrb2", 2_989_155),
+        ("sr_edrb3", 3_764_195),
+        ("mscnn", 11_721_321),
+        ("pss_nsc", 3_871_715),
     ],
 )
 def test_parameter_counts(name, parameters):
     assert srn_tf.create_model(name).count_params() == parameters
+
+
+def test_every_model_is_in_the_list_of_parameter_counts_above():
+    (mark,) = test_parameter_counts.pytestmark
+    assert [name for name, _ in mark.args[1]] == list(srn_tf.MODELS)
 
 
 def test_doubling_keeps_samples_and_puts_means_between_them():
@@ -138,7 +155,7 @@ def test_gradients_pass_between_scales_through_the_state_and_not_the_estimate():
     hidden = tf.random.stateless_uniform((1, 2, 2, 8), [0, 2])
     with tf.GradientTape() as tape:
         tape.watch([estimate, hidden])
-        enlarged, state = model.enlarge(estimate, (hidden, hidden))
+        enlarged, state = model.enlarge(1, estimate, (hidden, hidden))
         output, _ = model.step(1, enlarged, enlarged, state)
     by_estimate, by_hidden = tape.gradient(output, [estimate, hidden])
     assert by_estimate is None
@@ -177,7 +194,7 @@ def test_bfloat16_computes_on_float32_variables_and_stays_close():
 def test_unknown_names_and_values_are_refused():
     with pytest.raises(ValueError, match="no model named 'colour'; there are lstm, gray, color"):
         srn_tf.create_model("colour")
-    with pytest.raises(ValueError, match="no option 'block_count'"):
+    with pytest.raises(ValueError, match="color has no option 'block_count'"):
         srn_tf.create_model("color", block_count=2)
     with pytest.raises(ValueError, match="kernel_size must be 1, 3, 5 or 7, not 4"):
         srn_tf.create_model("color", kernel_size=4)

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import SMALL, golden, randomize
+from conftest import SMALL, golden, randomize, variables_by_stored_name
 
 import srn_tf
 from srn_tf import checkpoints, training
@@ -19,7 +19,6 @@ from srn_tf.config import TrainingConfig, model_config
 from srn_tf.images import write_image
 from srn_tf.losses import multi_scale_l2
 from srn_tf.schedules import learning_rate_schedule
-from srn_tf.tf1_import import variables_by_stored_name
 from srn_tf.training import Trainer, create_optimizer, train
 
 

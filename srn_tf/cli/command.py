@@ -32,13 +32,20 @@ def define_device_flags(values: flags.FlagValues) -> None:
     )
 
 
-def define_checkpoint_flags(values: flags.FlagValues) -> None:
+def define_checkpoint_flags(values: flags.FlagValues, models) -> None:
     """The flags of every command that uses a trained network."""
     flags.DEFINE_string(
         "checkpoint",
         None,
-        "run folder (its newest checkpoint) or checkpoint file; srn-train and `make demo` make "
-        "them, see the README.",
+        "run folder (its newest checkpoint), checkpoint file, or prefix of a checkpoint of the "
+        "authors'; srn-train and `make demo` make one, see the README.",
+        flag_values=values,
+    )
+    flags.DEFINE_enum(
+        "model",
+        None,
+        models,
+        "the model the checkpoint must be; default: what it says, or what fits it.",
         flag_values=values,
     )
     flags.DEFINE_enum(

@@ -9,7 +9,7 @@ from srn_tf.cli.command import (
     run,
     start_tensorflow,
 )
-from srn_tf.config import PRECISIONS
+from srn_tf.config import MODELS, PRECISIONS
 
 SUMMARY = """writes a trained network as a TensorFlow SavedModel.
 
@@ -24,7 +24,7 @@ def define_flags() -> flags.FlagValues:
     flags.DEFINE_string(
         "output_path", None, "folder to write, which must not exist.", flag_values=values
     )
-    define_checkpoint_flags(values)
+    define_checkpoint_flags(values, list(MODELS))
     define_device_flags(values)
     return values
 
@@ -35,7 +35,7 @@ def execute(values: flags.FlagValues) -> int:
     from srn_tf.checkpoints import load_model
     from srn_tf.export import export_saved_model
 
-    model = load_model(values.checkpoint, PRECISIONS[values.precision])
+    model = load_model(values.checkpoint, PRECISIONS[values.precision], values.model)
     export_saved_model(model, values.output_path)
     print(f"SavedModel in {values.output_path}")
     return 0

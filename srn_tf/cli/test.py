@@ -13,12 +13,16 @@ from srn_tf.cli.command import (
     run,
     start_tensorflow,
 )
+from srn_tf.config import CLASSICAL, MODELS
 
 SUMMARY = """deblurs every picture of a folder, of any size, under the same file name.
 
     srn-test --input_path photos --output_path restored --checkpoint runs/color
 With the sharp pictures, matched by file name, it prints PSNR and SSIM and writes scores.csv:
     srn-test --input_path blurred --output_path restored --checkpoint runs/color --sharp_path sharp
+For comparison, a classical deconvolution of a motion along a line that you know:
+    srn-test --input_path photos --output_path restored --model wiener --blur_length 9 \\
+        --blur_angle 30
 """
 
 
@@ -34,18 +38,36 @@ def define_flags() -> flags.FlagValues:
         "folder of the sharp pictures, by the same file names, to score against.",
         flag_values=values,
     )
-    define_checkpoint_flags(values)
+    define_checkpoint_flags(values, [*MODELS, *CLASSICAL])
+    flags.DEFINE_float(
+        "blur_length",
+        None,
+        "length of the motion in pixels; for --model wiener and richardson_lucy.",
+        flag_values=values,
+    )
+    flags.DEFINE_float(
+        "blur_angle",
+        None,
+        "direction of the motion in degrees, counterclockwise from the row of pixels; likewise.",
+        flag_values=values,
+    )
     define_device_flags(values)
     return values
 
 
 def execute(values: flags.FlagValues) -> int:
-    require(values, "input_path", "output_path", "checkpoint")
+    classical = values.model in CLASSICAL
+    needed = ("blur_length", "blur_angle") if classical else ("checkpoint",)
+    require(values, "input_path", "output_path", *needed)
     start_tensorflow(values.gpu, values.threads)
     from srn_tf import evaluation
+    from srn_tf.classical import ClassicalDeblurrer
     from srn_tf.inference import Deblurrer, deblur_files
 
-    deblurrer = Deblurrer(values.checkpoint, values.precision)
+    if classical:
+        deblurrer = ClassicalDeblurrer(values.model, values.blur_length, values.blur_angle)
+    else:
+        deblurrer = Deblurrer(values.checkpoint, values.precision, values.model)
     rows, failures, done = [], [], 0
     for path, blurred, restored in deblur_files(deblurrer, values.input_path, values.output_path):
         if blurred is None:

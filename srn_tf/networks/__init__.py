@@ -2,20 +2,25 @@
 
 import keras
 
-from srn_tf.config import ModelConfig, model_config
+from srn_tf.config import ModelConfig, MSCNNConfig, NetworkConfig, PSSNSCConfig, model_config
+from srn_tf.networks.mscnn import MSCNN
+from srn_tf.networks.multiscale import MultiScaleNetwork
+from srn_tf.networks.pss_nsc import PSSNSC
 from srn_tf.networks.pyramid import pad_to_multiple
 from srn_tf.networks.srn import ScaleRecurrentNetwork
 
 __all__ = ["create_model", "create_model_from_config", "restore"]
 
+_NETWORKS = {ModelConfig: ScaleRecurrentNetwork, MSCNNConfig: MSCNN, PSSNSCConfig: PSSNSC}
 
-def create_model(name: str, *, dtype: str = "float32", **overrides) -> ScaleRecurrentNetwork:
+
+def create_model(name: str, *, dtype: str = "float32", **overrides) -> MultiScaleNetwork:
     """A named model with fresh weights, ready to call.
 
     Args:
         name: a key of `srn_tf.MODELS`.
         dtype: Keras dtype policy; "mixed_bfloat16" computes in bfloat16 on float32 variables.
-        **overrides: fields of `srn_tf.ModelConfig` to replace, such as `kernel_size=3`.
+        **overrides: fields of the model's configuration to replace, such as `kernel_size=3`.
 
     Returns:
         A built Keras model: [batch, height, width, channels] in [0, 1] -> restored pictures,
@@ -27,9 +32,9 @@ def create_model(name: str, *, dtype: str = "float32", **overrides) -> ScaleRecu
     return create_model_from_config(model_config(name, **overrides), dtype=dtype)
 
 
-def create_model_from_config(config: ModelConfig, *, dtype: str = "float32"):
+def create_model_from_config(config: NetworkConfig, *, dtype: str = "float32") -> MultiScaleNetwork:
     """The same from a configuration."""
-    model = ScaleRecurrentNetwork(config, dtype=dtype)
+    model = _NETWORKS[type(config)](config, dtype=dtype)
     size = config.size_multiple
     model(keras.ops.zeros((1, size, size, config.channels)))
     return model

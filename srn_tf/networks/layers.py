@@ -182,6 +182,9 @@ class ConvCell(keras.layers.Layer):
 class NoCell(keras.layers.Layer):
     """Encoder and decoder joined directly, as in the authors' models gray and color."""
 
+    def __init__(self, width: int, **kwargs):
+        super().__init__(**kwargs)
+
     def call(self, x, state=None):
         return x, ()
 

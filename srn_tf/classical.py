@@ -1,0 +1,75 @@
+"""Classical deblurring for comparison: scikit-image's deconvolutions with a known line kernel.
+
+They are non-blind: the length and direction of the motion must be given, one for the whole picture,
+where the networks find out for themselves.
+"""
+
+import math
+
+import cv2
+import numpy as np
+from skimage import restoration
+
+from srn_tf.config import CLASSICAL
+
+_WIENER_BALANCE = 0.1
+_RICHARDSON_LUCY_ITERATIONS = 30
+
+
+def line_kernel(length: float, angle: float) -> np.ndarray:
+    """The kernel of a straight motion.
+
+    Args:
+        length: in pixels.
+        angle: in degrees, counted from the row of pixels, counterclockwise.
+
+    Returns:
+        float32 [size, size] with a sum of 1; size is odd.
+    """
+    size = 2 * math.ceil(length / 2) + 1
+    point = np.zeros((size, size), np.float32)
+    point[size // 2, size // 2] = 1
+    x, y = math.cos(math.radians(angle)), -math.sin(math.radians(angle))
+    places = np.linspace(-length / 2, length / 2, 4 * size + 1)
+    moved = [
+        cv2.warpAffine(point, np.array([[1, 0, t * x], [0, 1, t * y]]), (size, size))
+        for t in places
+    ]
+    kernel = np.mean(moved, axis=0)
+    return kernel / kernel.sum()
+
+
+class ClassicalDeblurrer:
+    """Restores pictures that moved along one straight line; used like `inference.Deblurrer`.
+
+    Args:
+        method: "wiener" or "richardson_lucy".
+        length: of the motion, in pixels.
+        angle: of the motion, in degrees counterclockwise from the row of pixels.
+
+    Raises:
+        ValueError: for an unknown method, or a length that is not above 1 pixel.
+    """
+
+    def __init__(self, method: str, length: float, angle: float):
+        if method not in CLASSICAL:
+            raise ValueError(f"method must be one of {', '.join(CLASSICAL)}, not {method!r}")
+        if not length > 1:
+            raise ValueError(f"blur_length must be above 1 pixel, not {length:g}")
+        self.method = method
+        self.kernel = line_kernel(length, angle)
+
+    def deblur(self, image: np.ndarray) -> np.ndarray:
+        """uint8 [height, width, 3] -> the same, restored channel by channel and rounded."""
+        # Mirrored borders, because deconvolution takes the picture to go on beyond its edge.
+        margin = 2 * len(self.kernel)
+        padded = np.pad(image, [(margin, margin)] * 2 + [(0, 0)], mode="symmetric")
+        channels = np.moveaxis(padded.astype(np.float64) / 255, -1, 0)
+        restored = np.stack([self._restore(channel) for channel in channels], axis=-1)
+        restored = restored[margin:-margin, margin:-margin]
+        return np.rint(np.clip(restored, 0, 1) * 255).astype(np.uint8)
+
+    def _restore(self, channel: np.ndarray) -> np.ndarray:
+        if self.method == "wiener":
+            return restoration.wiener(channel, self.kernel, _WIENER_BALANCE)
+        return restoration.richardson_lucy(channel, self.kernel, _RICHARDSON_LUCY_ITERATIONS)

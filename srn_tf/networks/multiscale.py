@@ -1,0 +1,78 @@
+"""The walk over scales that all networks of this package share.
+
+    estimate, state = step(scale, blurred of this scale, enlarged estimate, enlarged state)
+
+Coarse to fine. At the coarsest scale the estimate is the blurred image itself and there is no
+state. Pictures are [batch, height, width, channels] in [0, 1].
+"""
+
+import keras
+from keras import ops
+
+from srn_tf.networks.pyramid import pyramid, upsample
+
+
+class MultiScaleNetwork(keras.Model):
+    """Blurred picture in, restored pictures out, coarse to fine. Subclasses say what a step is.
+
+    Pictures stay in float32 between the scales whatever the precision inside: a bfloat16 picture
+    has fewer than 8 bits.
+
+    Args:
+        config: what the network is made of; has `scales` and `size_multiple`.
+        dtype: Keras dtype policy, such as "float32" or "mixed_bfloat16".
+        name: first part of every variable's path.
+    """
+
+    def __init__(self, config, dtype="float32", name=None):
+        super().__init__(dtype=dtype, autocast=False, name=name)
+        self.config = config
+
+    def call(self, blurred) -> list:
+        """[batch, height, width, channels] in [0, 1] -> one picture a scale, the last full size.
+
+        Raises:
+            ValueError: if height or width is not a multiple of `config.size_multiple`.
+        """
+        multiple = self.config.size_multiple
+        for axis, size in (("height", blurred.shape[1]), ("width", blurred.shape[2])):
+            if size is not None and (size == 0 or size % multiple):
+                raise ValueError(
+                    f"{axis} {size} is not a multiple of {multiple}: pad the picture first "
+                    "(srn_tf.Deblurrer takes any size)"
+                )
+        blurred = ops.cast(blurred, "float32")
+        estimate, state, outputs = None, None, []
+        for scale, image in enumerate(pyramid(blurred, self.config.scales)):
+            if scale == 0:
+                estimate = image
+            else:
+                estimate, state = self.enlarge(scale, estimate, state)
+            estimate, state = self.step(scale, image, estimate, state)
+            outputs.append(estimate)
+        return outputs
+
+    def enlarge(self, scale: int, estimate, state):
+        """The estimate and state of the scale before, as `scale` gets them.
+
+        As in the authors' programs, gradients pass through the state but not the estimate.
+        """
+        return upsample(ops.stop_gradient(estimate)), tuple(upsample(part) for part in state)
+
+    def step(self, scale: int, blurred, estimate, state):
+        """One scale.
+
+        Args:
+            scale: 0 is the coarsest.
+            blurred, estimate: float32 [batch, height, width, channels] of this scale.
+            state: a tuple of arrays at this size, None at the coarsest scale.
+
+        Returns:
+            The new estimate (float32) and state.
+        """
+        raise NotImplementedError
+
+    @property
+    def recurrent_variables(self) -> list:
+        """The trainable variables of recurrent cells, whose gradients the paper clips."""
+        return []
