@@ -23,12 +23,12 @@ from srn_tf.images import read_image, write_image
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 WORK = ROOT / "demo"
 TRAIN_SECONDS = 230
-BATCH_SIZE = 8
+BATCH_SIZE = 4
 # Of each kept-out photograph: how many random blurs, how far they reach in pixels, and the corner
 # (top, left) of what the picture shows.
 BLURS = 3
-EXTENT = 8.0
-CROP = {"chelsea": (60, 120), "coffee": (60, 180)}
+EXTENT = 5.0
+CROP = {"astronaut": (40, 110), "coffee": (60, 180)}
 CROP_SIZE = 224
 
 
@@ -72,11 +72,11 @@ def train(seed: int) -> None:
         "kernel_size": 3,
         "blocks": 1,
         "sharp_path": "demo/train",
-        "max_blur": 12,
+        "max_blur": 8,
         "crop_size": 128,
         "batch_size": BATCH_SIZE,
         "lr": 1e-3,
-        "end_lr": 1e-5,
+        "decay": "polynomial",
         "clip_norm": 3,
         "precision": "bfloat16" if has_amx() else "float32",
         "seed": seed,

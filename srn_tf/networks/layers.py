@@ -11,7 +11,19 @@ from keras import ops
 from srn_tf.config import ModelConfig
 
 
-class ResBlock(keras.layers.Layer):
+class Composite(keras.layers.Layer):
+    """A layer without variables of its own: its sublayers build themselves when first called.
+
+    Declared built from the start, because Keras would otherwise trace every composite at every
+    depth to find out; that takes longer than all else when a network is made.
+    """
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.built = True
+
+
+class ResBlock(Composite):
     """conv-ReLU-conv, plus the input; no normalization and no ReLU after the sum (section 3.2)."""
 
     def __init__(self, width: int, kernel_size: int, **kwargs):
@@ -39,7 +51,7 @@ def _blocks(config: ModelConfig, level: int, names, dtype) -> list:
     return [block(width, config.kernel_size, name=name, dtype=dtype) for name in names]
 
 
-class Encoder(keras.layers.Layer):
+class Encoder(Composite):
     """One strided convolution and some blocks a level; gives the features of every level."""
 
     def __init__(self, config: ModelConfig, **kwargs):
@@ -68,7 +80,7 @@ class Encoder(keras.layers.Layer):
         return features
 
 
-class Decoder(keras.layers.Layer):
+class Decoder(Composite):
     """Blocks and a transposed convolution a level, plus the encoder's features of that level."""
 
     def __init__(self, config: ModelConfig, **kwargs):
@@ -116,7 +128,7 @@ class Decoder(keras.layers.Layer):
         return self.output_conv(x)
 
 
-class ConvLSTMCell(keras.layers.Layer):
+class ConvLSTMCell(Composite):
     """Convolutional LSTM (Shi et al., NIPS 2015) that carries a state from scale to scale.
 
         i, j, f, o = split(conv3x3([x, h]))
@@ -148,7 +160,7 @@ class ConvLSTMCell(keras.layers.Layer):
         return hidden, (hidden, cell)
 
 
-class ConvRNNCell(keras.layers.Layer):
+class ConvRNNCell(Composite):
     """Plain convolutional RNN (Table 1): h' = tanh(conv3x3([x, h])), output conv3x3(h')."""
 
     def __init__(self, width: int, **kwargs):
@@ -166,7 +178,7 @@ class ConvRNNCell(keras.layers.Layer):
         return self.output_conv(hidden), (hidden,)
 
 
-class ConvCell(keras.layers.Layer):
+class ConvCell(Composite):
     """A 3x3 convolution with ReLU in place of a recurrent cell (Table 1): it carries no state."""
 
     def __init__(self, width: int, **kwargs):
@@ -179,7 +191,7 @@ class ConvCell(keras.layers.Layer):
         return self.conv(x), ()
 
 
-class NoCell(keras.layers.Layer):
+class NoCell(Composite):
     """Encoder and decoder joined directly, as in the authors' models gray and color."""
 
     def __init__(self, width: int, **kwargs):

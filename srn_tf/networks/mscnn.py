@@ -10,7 +10,7 @@ import keras
 from keras import ops
 
 from srn_tf.config import MSCNNConfig
-from srn_tf.networks.layers import ResBlock
+from srn_tf.networks.layers import Composite, ResBlock
 from srn_tf.networks.multiscale import MultiScaleNetwork
 
 MEAN = 0.5
@@ -39,7 +39,7 @@ class MSCNN(MultiScaleNetwork):
         return ops.cast(output, "float32") + MEAN, ()
 
 
-class Body(keras.layers.Layer):
+class Body(Composite):
     """A convolution, ResBlocks, and a convolution back to a picture; the two are linear."""
 
     def __init__(self, config: MSCNNConfig, **kwargs):
@@ -61,7 +61,7 @@ class Body(keras.layers.Layer):
         return x
 
 
-class PixelShuffleConv(keras.layers.Layer):
+class PixelShuffleConv(Composite):
     """Doubles height and width: a convolution to 4 * channels, and a pixel shuffle.
 
     The shuffle is PyTorch's: channel 4c + 2i + j of a pixel goes to row 2y + i, column 2x + j of

@@ -27,6 +27,7 @@ class MultiScaleNetwork(keras.Model):
     def __init__(self, config, dtype="float32", name=None):
         super().__init__(dtype=dtype, autocast=False, name=name)
         self.config = config
+        self.built = True  # as in layers.Composite
 
     def call(self, blurred) -> list:
         """[batch, height, width, channels] in [0, 1] -> one picture a scale, the last full size.

@@ -10,7 +10,7 @@ import keras
 from keras import ops
 
 from srn_tf.config import PSSNSCConfig
-from srn_tf.networks.layers import ResBlock
+from srn_tf.networks.layers import Composite, ResBlock
 from srn_tf.networks.multiscale import MultiScaleNetwork
 
 
@@ -69,7 +69,7 @@ def _twice(block, x):
     return block(block(x))
 
 
-class NestedBlock(keras.layers.Layer):
+class NestedBlock(Composite):
     """Four units f (conv-ReLU-conv), each of which sees the input and all results before it.
 
     y1 = f1(x), y2 = f2(x + y1), y3 = f3(x + y1 + y2), y4 = f4(x + y1 + y2 + y3), and the result is

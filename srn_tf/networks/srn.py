@@ -7,11 +7,10 @@
 The same three layers work at every scale, coarse to fine, unless `shared` is off.
 """
 
-import keras
 from keras import ops
 
 from srn_tf.config import ModelConfig
-from srn_tf.networks.layers import CELLS, Decoder, Encoder
+from srn_tf.networks.layers import CELLS, Composite, Decoder, Encoder
 from srn_tf.networks.multiscale import MultiScaleNetwork
 
 
@@ -38,7 +37,7 @@ class ScaleRecurrentNetwork(MultiScaleNetwork):
         return [v for network in self.networks for v in network.cell.trainable_variables]
 
 
-class ScaleNetwork(keras.layers.Layer):
+class ScaleNetwork(Composite):
     """Encoder, cell and decoder: what one scale runs."""
 
     def __init__(self, config: ModelConfig, **kwargs):
