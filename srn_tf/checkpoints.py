@@ -65,7 +65,7 @@ def save(path, name: str, model, header: dict | None = None, optimizer=None) -> 
 
 
 def read(path) -> tuple[dict, dict[str, np.ndarray]]:
-    """Header and arrays of a checkpoint file.
+    """Header (with `network` as a configuration) and arrays of a checkpoint file.
 
     Raises:
         ValueError: if the file is damaged or something else.
@@ -75,13 +75,15 @@ def read(path) -> tuple[dict, dict[str, np.ndarray]]:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
         header = json.loads(str(arrays.pop("header")))
-        found = header["format"]
-    except (ValueError, KeyError, EOFError, AttributeError, TypeError) as error:
-        raise ValueError(f"{path}: not a checkpoint of srn_tf") from error
-    except (zipfile.BadZipFile, zlib.error) as error:
+        if header["format"] != _FORMAT:
+            raise ValueError(f"format {header['format']}, this version reads {_FORMAT}")
+        header["network"] = from_json(header["network"])
+        header["model"] = str(header["model"])
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
         raise ValueError(f"{path}: the checkpoint is damaged ({error})") from error
-    if found != _FORMAT:
-        raise ValueError(f"{path}: checkpoint format {found}; this version reads {_FORMAT}")
+    except (ValueError, KeyError, EOFError, AttributeError, TypeError) as error:
+        reason = str(error).splitlines()[0] if str(error) else "empty"
+        raise ValueError(f"{path}: not a checkpoint of srn_tf ({reason})") from error
     return header, arrays
 
 
@@ -89,11 +91,16 @@ def assign(variables: dict, arrays: dict[str, np.ndarray], path) -> None:
     """Fills every variable from the array of its name; nothing may be left over on either side.
 
     Raises:
-        ValueError: naming the variables that are missing, unexpected or of another shape. Then
-            nothing was assigned.
+        ValueError: naming the variables that are missing, unexpected, of another shape or not
+            finite. Then nothing was assigned.
     """
     problems = [f"missing {name}" for name in variables.keys() - arrays.keys()]
     problems += [f"unexpected {name}" for name in arrays.keys() - variables.keys()]
+    problems += [
+        f"{name} holds numbers that are not finite"
+        for name in variables.keys() & arrays.keys()
+        if arrays[name].dtype.kind not in "fiu" or not np.isfinite(arrays[name]).all()
+    ]
     problems += [
         f"{name} has shape {arrays[name].shape}, not {tuple(variables[name].shape)}"
         for name in variables.keys() & arrays.keys()
@@ -126,7 +133,7 @@ def load_model(path, dtype: str = "float32", name: str | None = None):
     header, arrays = read(path)
     if name is not None and name != header["model"]:
         raise ValueError(f"{path}: holds a model {header['model']}, not {name}")
-    model = create_model_from_config(from_json(header["network"]), dtype=dtype)
+    model = create_model_from_config(header["network"], dtype=dtype)
     weights = {key: array for key, array in arrays.items() if key.startswith("model/")}
     assign(variables_by_path(model.variables, "model"), weights, path)
     return model

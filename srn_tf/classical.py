@@ -48,14 +48,16 @@ class ClassicalDeblurrer:
         angle: of the motion, in degrees counterclockwise from the row of pixels.
 
     Raises:
-        ValueError: for an unknown method, or a length that is not above 1 pixel.
+        ValueError: for an unknown method, or a length or angle outside its rule.
     """
 
     def __init__(self, method: str, length: float, angle: float):
         if method not in CLASSICAL:
             raise ValueError(f"method must be one of {', '.join(CLASSICAL)}, not {method!r}")
-        if not length > 1:
-            raise ValueError(f"blur_length must be above 1 pixel, not {length:g}")
+        if not 1 < length <= 1000:
+            raise ValueError(f"blur_length must be above 1, up to 1000 pixels, not {length:g}")
+        if not math.isfinite(angle):
+            raise ValueError(f"blur_angle must be a number of degrees, not {angle:g}")
         self.method = method
         self.kernel = line_kernel(length, angle)
 

@@ -5,6 +5,7 @@ configuration can be read, without starting Keras or TensorFlow.
 """
 
 import dataclasses
+import math
 
 BLOCKS = ("residual", "plain")
 RECURRENCES = ("none", "conv", "rnn", "lstm")
@@ -242,7 +243,7 @@ class TrainingConfig:
             raise ValueError("--datalist or --sharp_path is needed, and not both")
         multiple = self.network.size_multiple
         rules = [
-            ("max_blur", self.max_blur >= 0, "0 or more pixels"),
+            ("max_blur", 0 <= self.max_blur <= self.crop_size, "0 to crop_size pixels"),
             (
                 "crop_size",
                 self.crop_size > 0 and self.crop_size % multiple == 0,
@@ -250,17 +251,17 @@ class TrainingConfig:
             ),
             ("batch_size", self.batch_size >= 1, "1 or more"),
             ("epochs", self.epochs >= 1, "1 or more"),
-            ("max_steps", self.max_steps >= 0, "0 or more"),
-            ("lr", self.lr > 0, "positive"),
-            ("end_lr", self.end_lr > 0, "positive"),
+            ("max_steps", 0 <= self.max_steps < 2**31, "0 or more, below 2**31"),
+            ("lr", 0 < self.lr < math.inf, "positive"),
+            ("end_lr", 0 < self.end_lr < math.inf, "positive"),
             ("decay", self.decay in DECAYS, f"one of {', '.join(DECAYS)}"),
-            ("clip_norm", self.clip_norm >= 0, "0 (off) or positive"),
+            ("clip_norm", 0 <= self.clip_norm < math.inf, "0 (off) or positive"),
             (
                 "clip_norm",
                 self.clip_norm == 0 or getattr(self.network, "recurrence", "") in ("lstm", "rnn"),
                 "0 for a network without a recurrent cell",
             ),
-            ("seed", self.seed >= 0, "0 or more"),
+            ("seed", 0 <= self.seed < 2**32, "0 or more, below 2**32"),
             ("precision", self.precision in PRECISIONS, f"one of {', '.join(PRECISIONS)}"),
         ]
         _check(self, rules)

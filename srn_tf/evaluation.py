@@ -26,7 +26,7 @@ def score(path: pathlib.Path, blurred, restored, sharp_path) -> dict:
         name, blurred_psnr, blurred_ssim, blurred_ssim_matlab3d, psnr, ssim, ssim_matlab3d.
 
     Raises:
-        ValueError: if the sharp picture is missing, cannot be read or has another size.
+        ValueError: if the sharp picture is missing, cannot be read, or has another size.
     """
     sharp_file = pathlib.Path(sharp_path) / path.name
     if not sharp_file.is_file():
@@ -37,10 +37,14 @@ def score(path: pathlib.Path, blurred, restored, sharp_path) -> dict:
             f"{sharp_file}: {sharp.shape[1]}x{sharp.shape[0]}, but the blurred picture is "
             f"{restored.shape[1]}x{restored.shape[0]}"
         )
-    row = {"name": path.name}
-    row |= {f"blurred_{name}": metric(sharp, blurred) for name, metric in METRICS.items()}
-    row |= {name: metric(sharp, restored) for name, metric in METRICS.items()}
-    return row
+    try:
+        return {
+            "name": path.name,
+            **{f"blurred_{name}": metric(sharp, blurred) for name, metric in METRICS.items()},
+            **{name: metric(sharp, restored) for name, metric in METRICS.items()},
+        }
+    except ValueError as error:
+        raise ValueError(f"{sharp_file}: {error}") from None
 
 
 def with_mean(rows: list[dict]) -> list[dict]:
@@ -52,15 +56,23 @@ def with_mean(rows: list[dict]) -> list[dict]:
 
 def write_csv(path, rows: list[dict]) -> None:
     """Writes the rows under a header line; whole or not at all."""
-    with atomic_file(path) as temporary, open(temporary, "w", newline="") as file:
+    with atomic_file(path) as temporary, _open_text(temporary) as file:
         writer = csv.DictWriter(file, fieldnames=list(rows[0]))
         writer.writeheader()
         for row in rows:
             writer.writerow({k: v if isinstance(v, str) else f"{v:.4f}" for k, v in row.items()})
 
 
+def _open_text(path):
+    # File names need not be valid text.
+    return open(path, "w", newline="", encoding="utf-8", errors="surrogateescape")
+
+
 def print_table(rows: list[dict]) -> None:
     """Prints the rows; PSNR in dB with two decimals, SSIM with four."""
+    console = Console()
+    if not console.is_terminal:
+        console.width = 120  # a log is not folded to 80 columns
     table = Table()
     for column in rows[0]:
         table.add_column(column.replace("_", " "), justify="left" if column == "name" else "right")
@@ -72,4 +84,4 @@ def print_table(rows: list[dict]) -> None:
             ),
             end_section=row is rows[-2] if len(rows) > 1 else False,
         )
-    Console().print(table)
+    console.print(table)

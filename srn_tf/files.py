@@ -4,7 +4,7 @@ import contextlib
 import os
 import pathlib
 import shutil
-import tempfile
+import uuid
 
 
 @contextlib.contextmanager
@@ -15,7 +15,7 @@ def atomic_file(path):
     """
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    temporary = path.with_name(f".{uuid.uuid4().hex}{path.suffix}")
     try:
         yield temporary
         with open(temporary, "rb") as file:
@@ -36,10 +36,10 @@ def atomic_folder(path):
     if path.exists():
         raise ValueError(f"{path}: exists already; choose another folder or remove it first")
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = pathlib.Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    temporary = path.with_name(f".{uuid.uuid4().hex}")
+    temporary.mkdir()
     try:
         yield temporary
-        temporary.chmod(0o755)
         temporary.rename(path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

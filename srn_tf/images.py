@@ -37,12 +37,18 @@ def write_image(path, image: np.ndarray) -> None:
     """Writes uint8 RGB [height, width, 3] in the format of the extension; whole or not at all.
 
     Raises:
-        ValueError: for an extension that cannot be written.
+        ValueError: for an extension that cannot be written, or a picture too large for it.
     """
     path = pathlib.Path(path)
     if path.suffix.lower() not in EXTENSIONS:
         raise ValueError(f"{path}: the extension must be one of {', '.join(EXTENSIONS)}")
-    encoded = cv2.imencode(path.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1]
+    try:
+        written, encoded = cv2.imencode(path.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    except cv2.error:
+        written = False
+    if not written:
+        size = f"{image.shape[1]}x{image.shape[0]}"
+        raise ValueError(f"{path}: a picture of {size} cannot be written in this format")
     with atomic_file(path) as temporary:
         encoded.tofile(temporary)
 
@@ -53,11 +59,14 @@ def image_size(path) -> tuple[int, int]:
     Raises:
         ValueError: if the file has no readable header.
     """
+    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None  # nothing is decoded here
     try:
         with Image.open(path) as image:
             return image.height, image.width
-    except (OSError, Image.DecompressionBombError) as error:
+    except OSError as error:
         raise ValueError(f"{path}: not a picture that can be read ({error})") from None
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit
 
 
 def find_images(folder) -> list[pathlib.Path]:

@@ -25,6 +25,8 @@ class Deblurrer:
     """
 
     def __init__(self, checkpoint_or_model, precision: str = "float32", name: str | None = None):
+        if precision not in PRECISIONS:
+            raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, not {precision!r}")
         if isinstance(checkpoint_or_model, str | pathlib.Path):
             self.model = checkpoints.load_model(checkpoint_or_model, PRECISIONS[precision], name)
         else:
@@ -45,7 +47,14 @@ class Deblurrer:
 
         Returns:
             The same shape and dtype, rounded.
+
+        Raises:
+            ValueError: for an array of another kind.
         """
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
+            raise ValueError(
+                f"a picture must be uint8 [height, width, 3], not {image.dtype} {image.shape}"
+            )
         batch = image[np.newaxis].astype(np.float32) / 255
         if self.model.config.channels == 1:
             batch = batch.transpose(3, 1, 2, 0)
@@ -63,8 +72,8 @@ def deblur_files(deblurrer: Deblurrer, input_path, output_path):
         output_path: the folder to write to; not that of the input.
 
     Yields:
-        For each picture (path of the input, blurred, restored); for a file that cannot be read or
-        written (path, None, error).
+        For each picture its path and (blurred, restored), both uint8; for one that cannot be read,
+        restored or written its path and the error.
 
     Raises:
         ValueError: if there is nothing to read, or the output would replace the input.
@@ -75,13 +84,19 @@ def deblur_files(deblurrer: Deblurrer, input_path, output_path):
     paths = [input_path] if input_path.is_file() else find_images(input_path)
     if output_path.resolve() == paths[0].parent.resolve():
         raise ValueError(f"{output_path}: is the folder of the input, which would be overwritten")
+    try:
+        output_path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"{output_path}: cannot be made a folder ({error.strerror})") from None
     with progress("deblurring", len(paths)) as advance:
         for path in paths:
             try:
                 blurred = read_image(path)
                 restored = deblurrer.deblur(blurred)
                 write_image(output_path / path.name, restored)
-                yield path, blurred, restored
+                yield path, (blurred, restored)
             except (ValueError, OSError) as error:
-                yield path, None, error
+                yield path, error
+            except (MemoryError, tf.errors.ResourceExhaustedError):
+                yield path, ValueError(f"{path}: not enough memory for this picture")
             advance(path.name)

@@ -32,6 +32,7 @@ from srn_tf.progress import progress
 from srn_tf.schedules import learning_rate_schedule
 
 CHECKPOINTS_KEPT = 3
+PICTURES = 3  # of a batch, shown in TensorBoard
 
 
 def create_optimizer(config: TrainingConfig, max_steps: int):
@@ -165,8 +166,8 @@ def train(
             step += 1
             if not math.isfinite(loss):
                 raise FloatingPointError(
-                    f"the loss is {loss} at step {step}; the last checkpoint in {run_dir} is good. "
-                    "A lower --lr, --clip_norm or --precision float32 may help"
+                    f"the loss is {loss} at step {step}; nothing was saved since the last "
+                    f"checkpoint in {run_dir}. A lower --lr or --precision float32 may help"
                 )
             out_of_time = max_minutes and time.monotonic() - started > 60 * max_minutes
             last = step == max_steps or bool(out_of_time) or interrupt.seen
@@ -183,7 +184,7 @@ def train(
             advance(text)
             if step % save_every == 0 or last:
                 run.save(trainer, step)
-                metrics.pictures(step, blurred, model(blurred)[-1], sharp)
+                metrics.pictures(step, model, blurred[:PICTURES], sharp[:PICTURES])
             if last:
                 break
     minutes = (time.monotonic() - started) / 60
@@ -284,11 +285,12 @@ class _Metrics:
             for name, value in values.items():
                 tf.summary.scalar(name, value)
 
-    def pictures(self, step: int, blurred, restored, sharp) -> None:
-        """The first pictures of the batch, side by side: blurred, restored, sharp."""
-        rows = tf.concat([blurred, tf.clip_by_value(restored, 0, 1), sharp], axis=2)
+    def pictures(self, step: int, model, blurred, sharp) -> None:
+        """Pictures side by side: blurred, restored, sharp."""
+        restored = tf.clip_by_value(model(blurred)[-1], 0, 1)
+        rows = tf.concat([blurred, restored, sharp], axis=2)
         with self._board.as_default(step):
-            tf.summary.image("blurred, restored, sharp", rows, max_outputs=3)
+            tf.summary.image("blurred, restored, sharp", rows, max_outputs=PICTURES)
         self._board.flush()
 
 

@@ -28,6 +28,7 @@ def define_device_flags(values: flags.FlagValues) -> None:
         0,
         "processor threads to compute with; 0 uses all cores.",
         lower_bound=0,
+        upper_bound=1024,
         flag_values=values,
     )
 
@@ -69,20 +70,26 @@ def run(program: str, summary: str, values: flags.FlagValues, execute, argv=None
     """
     flags.DEFINE_boolean("help", False, "show this help.", short_name="h", flag_values=values)
     flags.DEFINE_boolean("version", False, "show the version.", flag_values=values)
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="replace")  # a file name need not be text that can be shown
     try:
         _, *rest = values([program, *(sys.argv[1:] if argv is None else argv)])
         if rest:
             raise flags.Error(f"{rest[0]!r} is not a flag; see {program} --help")
     except flags.Error as error:
         return _fail(program, error, USAGE_ERROR)
-    if values.version:
-        print(f"{program} {__version__}")
-        return 0
-    if values.help:
-        print(f"{program} {summary}{values.get_help()}")
-        return 0
     try:
+        if values.version:
+            print(f"{program} {__version__}")
+            return 0
+        if values.help:
+            print(f"{program} {summary}{values.get_help()}")
+            return 0
         return execute(values)
+    except BrokenPipeError:
+        # The reader has seen enough, as `head` does. Nothing can be flushed to it at exit either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILURE
     except (ValueError, OSError, FloatingPointError) as error:
         return _fail(program, error, FAILURE)
     except KeyboardInterrupt:
@@ -96,7 +103,7 @@ def require(values: flags.FlagValues, *names: str) -> None:
         ValueError: naming the first that is missing.
     """
     for name in names:
-        if values[name].value is None:
+        if values[name].value in (None, ""):
             raise ValueError(f"--{name} is needed: {values[name].help}")
 
 
@@ -138,7 +145,7 @@ def _quiet_stderr():
         os.dup2(held.fileno(), 2)
         try:
             yield
-        except BaseException:
+        except Exception:
             held.seek(0)
             os.write(saved, held.read())
             raise

@@ -48,7 +48,8 @@ def define_flags() -> flags.FlagValues:
     flags.DEFINE_float(
         "blur_angle",
         None,
-        "direction of the motion in degrees, counterclockwise from the row of pixels; likewise.",
+        "direction of the motion in degrees, counterclockwise from the row of pixels; for --model "
+        "wiener and richardson_lucy.",
         flag_values=values,
     )
     define_device_flags(values)
@@ -59,6 +60,14 @@ def execute(values: flags.FlagValues) -> int:
     classical = values.model in CLASSICAL
     needed = ("blur_length", "blur_angle") if classical else ("checkpoint",)
     require(values, "input_path", "output_path", *needed)
+    if classical and values.checkpoint is not None:
+        raise ValueError(f"--checkpoint has no part in --model {values.model}")
+    if values.sharp_path is not None:
+        sharp_path = pathlib.Path(values.sharp_path)
+        if not sharp_path.is_dir():
+            raise ValueError(f"{sharp_path}: no such folder of sharp pictures")
+        if sharp_path.resolve() == pathlib.Path(values.output_path).resolve():
+            raise ValueError(f"{sharp_path}: the sharp pictures there would be overwritten")
     start_tensorflow(values.gpu, values.threads)
     from srn_tf import evaluation
     from srn_tf.classical import ClassicalDeblurrer
@@ -69,23 +78,23 @@ def execute(values: flags.FlagValues) -> int:
     else:
         deblurrer = Deblurrer(values.checkpoint, values.precision, values.model)
     rows, failures, done = [], [], 0
-    for path, blurred, restored in deblur_files(deblurrer, values.input_path, values.output_path):
-        if blurred is None:
-            failures.append(restored)
+    for path, result in deblur_files(deblurrer, values.input_path, values.output_path):
+        if isinstance(result, Exception):
+            failures.append(result)
             continue
         done += 1
         if values.sharp_path is not None:
             try:
-                rows.append(evaluation.score(path, blurred, restored, values.sharp_path))
-            except ValueError as error:
+                rows.append(evaluation.score(path, *result, values.sharp_path))
+            except (ValueError, OSError) as error:
                 failures.append(error)
     if rows:
         rows = evaluation.with_mean(rows)
-        evaluation.print_table(rows)
         scores = pathlib.Path(values.output_path) / "scores.csv"
         evaluation.write_csv(scores, rows)
+        evaluation.print_table(rows)
         print(f"scores in {scores}")
-    print(f"{done} pictures deblurred, in {values.output_path}")
+    print(f"pictures deblurred: {done}, in {values.output_path}")
     for failure in failures:
         print(f"srn-test: {failure}", file=sys.stderr)
     return FAILURE if failures else 0

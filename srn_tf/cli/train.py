@@ -1,6 +1,7 @@
 """srn-train: trains a deblurring network."""
 
 import dataclasses
+import os
 
 from absl import flags
 
@@ -85,6 +86,9 @@ def training_config(values: flags.FlagValues) -> TrainingConfig:
         ValueError: naming the flag that breaks a rule.
     """
     given = values.flag_values_dict()
+    # A run is resumed with the same data, however the paths are written.
+    for name in ("datalist", "data_root", "sharp_path"):
+        given[name] = given[name] and os.path.abspath(given[name])
     network = {name: given[name] for name in ("kernel_size", "blocks") if given[name] is not None}
     return TrainingConfig(
         **{name: given[name] for name in _DEFAULTS.keys() & given.keys()},

@@ -9,17 +9,18 @@ import pathlib
 
 import numpy as np
 
-from srn_tf.images import find_images, image_size, read_image
+from srn_tf.images import image_size, read_image
 
 _SHOWN = 10
 
 
 @dataclasses.dataclass(frozen=True)
 class Pair:
-    """Paths of a sharp picture and the same picture blurred."""
+    """Paths of a sharp picture and the same picture blurred, and the file:line that names them."""
 
     sharp: pathlib.Path
     blurred: pathlib.Path
+    line: str
 
 
 def read_list(path, root) -> list[Pair]:
@@ -31,63 +32,70 @@ def read_list(path, root) -> list[Pair]:
     """
     path, root = pathlib.Path(path), pathlib.Path(root)
     try:
-        lines = path.read_text().splitlines()
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: cannot be read as a data list ({error})") from None
-    pairs, offenders = [], []
+    pairs, problems = [], []
     for number, line in enumerate(lines, start=1):
         words = line.split()
         if not words or words[0].startswith("#"):
             continue
+        where = f"{path}:{number}"
         if len(words) != 2:
-            offenders.append(f"{path}:{number}: expected `sharp blurred`, found {len(words)} words")
+            problems.append(f"{where}: expected `sharp blurred`, found {len(words)} words")
             continue
-        pair = Pair(*(root / word for word in words))
+        pair = Pair(root / words[0], root / words[1], where)
         missing = [file for file in (pair.sharp, pair.blurred) if not file.is_file()]
-        offenders += [f"{path}:{number}: no such file: {file}" for file in missing]
+        problems += [f"{where}: no such file: {file}" for file in missing]
         pairs.append(pair)
-    _refuse(offenders, f"{path}: {len(offenders)} problems")
+    refuse(problems)
     if not pairs:
         raise ValueError(f"{path}: no pairs in this list")
     return pairs
 
 
-def check_sizes(paths, crop_size: int) -> None:
-    """Reads the headers of all pictures and refuses those that are smaller than the crop.
-
-    Raises:
-        ValueError: naming the pictures that are too small or cannot be read.
-    """
-    offenders = []
-    for path in paths:
-        try:
-            height, width = image_size(path)
-        except ValueError as error:
-            offenders.append(str(error))
-            continue
-        if min(height, width) < crop_size:
-            offenders.append(f"{path}: {width}x{height} is smaller than the crop of {crop_size}")
-    _refuse(offenders, f"{len(offenders)} pictures cannot be used")
+def size_problem(path, crop_size: int) -> str:
+    """Why a picture cannot be cropped, from its header alone; empty if it can."""
+    try:
+        height, width = image_size(path)
+    except ValueError as error:
+        return str(error)
+    too_small = min(height, width) < crop_size
+    return f"{path}: {width}x{height} is smaller than the crop of {crop_size}" if too_small else ""
 
 
-def _refuse(offenders: list[str], heading: str) -> None:
-    if offenders:
-        rest = len(offenders) - _SHOWN
+def refuse(problems: list[str]) -> None:
+    """Raises ValueError if there are problems: how many, and the first ten."""
+    if problems:
+        rest = len(problems) - _SHOWN
         more = [f"and {rest} more"] if rest > 0 else []
-        raise ValueError("\n  ".join([heading, *offenders[:_SHOWN], *more]))
+        heading = f"the data cannot be used; problems: {len(problems)}"
+        raise ValueError("\n  ".join([heading, *problems[:_SHOWN], *more]))
 
 
 class PairSource:
     """Random crops of the pairs of a data list.
 
     A source has a length and gives, for an index and a random generator, one training example:
-    (blurred, sharp), both uint8 [crop_size, crop_size, 3].
+    (blurred, sharp), both uint8 [crop_size, crop_size, 3]. `names` says what the examples are.
+
+    Raises:
+        ValueError: as `read_list`; for pictures that are smaller than the crop, and for pairs of
+            different size.
     """
 
     def __init__(self, datalist, root, crop_size: int):
         self.pairs = read_list(datalist, root)
         self.crop_size = crop_size
-        check_sizes((p for pair in self.pairs for p in (pair.sharp, pair.blurred)), crop_size)
+        self.names = [f"{pair.sharp.name} {pair.blurred.name}" for pair in self.pairs]
+        problems = []
+        for pair in self.pairs:
+            files = (pair.sharp, pair.blurred)
+            found = [problem for file in files if (problem := size_problem(file, crop_size))]
+            if not found and image_size(pair.sharp) != image_size(pair.blurred):
+                found = [f"{pair.sharp} and {pair.blurred} differ in size"]
+            problems += [f"{pair.line}: {problem}" for problem in found]
+        refuse(problems)
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -96,15 +104,12 @@ class PairSource:
         """The same random crop of both pictures of a pair.
 
         Raises:
-            ValueError: if a picture cannot be read, or the two differ in size.
+            ValueError: if a picture cannot be read.
         """
         pair = self.pairs[index]
         blurred, sharp = read_image(pair.blurred), read_image(pair.sharp)
         if blurred.shape != sharp.shape:
-            raise ValueError(
-                f"{pair.blurred} is {_size(blurred)} but {pair.sharp} is {_size(sharp)}: "
-                "the two pictures of a pair must have the same size"
-            )
+            raise ValueError(f"{pair.line}: {pair.sharp} and {pair.blurred} differ in size")
         top, left = random_corner(rng, sharp.shape, self.crop_size)
         window = np.s_[top : top + self.crop_size, left : left + self.crop_size]
         return blurred[window], sharp[window]
@@ -113,18 +118,3 @@ class PairSource:
 def random_corner(rng: np.random.Generator, shape, size: int) -> tuple[int, int]:
     """Top and left of a random square window of `size` inside [height, width, ...]."""
     return int(rng.integers(shape[0] - size + 1)), int(rng.integers(shape[1] - size + 1))
-
-
-def _size(image) -> str:
-    return f"{image.shape[1]}x{image.shape[0]}"
-
-
-def photographs(folder, crop_size: int) -> list[pathlib.Path]:
-    """The pictures of a folder, all of them at least as large as the crop.
-
-    Raises:
-        ValueError: as `find_images` and `check_sizes`.
-    """
-    paths = find_images(folder)
-    check_sizes(paths, crop_size)
-    return paths

@@ -21,7 +21,7 @@ class Batches:
         start_step: the first batch given is that of this step.
 
     Iterating gives (blurred, sharp), float32 [batch, size, size, channels] in [0, 1]. It raises
-    ValueError where the source does.
+    what the source raises.
     """
 
     def __init__(self, source, batch_size: int, channels: int, seed: int, start_step: int = 0):
@@ -59,7 +59,7 @@ class Batches:
         try:
             rng = np.random.default_rng([self._seed, int(position)])
             return self._source.example(int(index), rng)
-        except (ValueError, OSError) as error:
+        except Exception as error:
             # tf.data would give it back with a traceback inside the message.
             self._error = self._error or error
             raise

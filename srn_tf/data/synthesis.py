@@ -14,15 +14,14 @@ import math
 import cv2
 import numpy as np
 
-from srn_tf.data.lists import photographs, random_corner
-from srn_tf.images import read_image
+from srn_tf.data.lists import random_corner, refuse, size_problem
+from srn_tf.images import find_images, read_image
 
 GAMMA = 2.2
 _TO_LINEAR = (np.arange(256, dtype=np.float32) / 255) ** GAMMA
 # Roll and zoom move a pixel at the border of the crop by up to this part of the shift.
 _ROLL_PART = 0.5
 _ZOOM_PART = 0.25
-_CONTROL_POINTS = 4
 
 
 def camera_path(rng: np.random.Generator, extent: float, size: int) -> np.ndarray:
@@ -34,29 +33,32 @@ def camera_path(rng: np.random.Generator, extent: float, size: int) -> np.ndarra
 
     Returns:
         float64 [samples, 4]: shift in x and y (pixels), roll (radians), logarithm of the zoom; zero
-        at the middle sample. The number of samples is odd and grows with the extent, so that
-        neighbours lie about half a pixel apart.
+        at the middle sample. Samples are evenly spaced in time, odd in number, and so many that
+        neighbours are at most a pixel apart.
     """
-    samples = 2 * math.ceil(max(extent, 1.0)) + 5
-    # A polynomial through random control points: what a hand does in a fraction of a second.
-    times = np.linspace(-1, 1, samples)
-    controls = np.linspace(-1, 1, _CONTROL_POINTS)
-    curves = rng.standard_normal((_CONTROL_POINTS, 4)).cumsum(axis=0)
-    path = np.stack(
-        [
-            np.polynomial.Polynomial.fit(controls, curve, deg=_CONTROL_POINTS - 1)(times)
-            for curve in curves.T
-        ],
-        axis=1,
-    )
-    path -= path[samples // 2]
-    shift, roll, zoom = path[:, :2], path[:, 2], path[:, 3]
-    distances = np.linalg.norm(shift[:, None] - shift[None], axis=-1)
-    shift *= extent / max(distances.max(), 1e-9)
-    reach = extent / (size / 2)
-    roll *= rng.uniform(0, _ROLL_PART) * reach / max(np.ptp(roll), 1e-9)
-    zoom *= rng.uniform(0, _ZOOM_PART) * reach / max(np.ptp(zoom), 1e-9)
-    return path
+    # Cubic curves through random walks: what a hand does in a fraction of a second.
+    controls = np.linspace(-1, 1, 4)
+    curves = [
+        np.polynomial.Polynomial.fit(controls, walk, deg=3)
+        for walk in rng.standard_normal((4, 4)).cumsum(axis=1)
+    ]
+    roll_part, zoom_part = rng.uniform(0, (_ROLL_PART, _ZOOM_PART))
+
+    def sample(count):
+        path = np.stack([curve(np.linspace(-1, 1, count)) for curve in curves], axis=1)
+        path -= path[count // 2]
+        distances = np.linalg.norm(path[:, None, :2] - path[None, :, :2], axis=-1)
+        reach = extent / (size / 2)
+        scales = (
+            *(extent / distances.max(),) * 2,
+            roll_part * reach / np.ptp(path[:, 2]),
+            zoom_part * reach / np.ptp(path[:, 3]),
+        )
+        return path * scales
+
+    coarse = sample(33)
+    longest = np.linalg.norm(np.diff(coarse[:, :2], axis=0), axis=1).max()
+    return sample(2 * math.ceil(17 * longest) + 3)
 
 
 def blur_along(photo: np.ndarray, path: np.ndarray, linear_light: bool) -> np.ndarray:
@@ -91,10 +93,15 @@ class SyntheticSource:
         folder: photographs, each at least `crop_size` wide and high.
         crop_size: side of the crops in pixels.
         max_blur: the extent of the path is drawn evenly from 0 to this, in pixels.
+
+    Raises:
+        ValueError: if there is no such folder, or a photograph is smaller than the crop.
     """
 
     def __init__(self, folder, crop_size: int, max_blur: float):
-        self.paths = photographs(folder, crop_size)
+        self.paths = find_images(folder)
+        self.names = [path.name for path in self.paths]
+        refuse([problem for path in self.paths if (problem := size_problem(path, crop_size))])
         self.crop_size = crop_size
         self.max_blur = max_blur
 
