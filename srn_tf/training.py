@@ -8,6 +8,7 @@
 `step` counts the optimizer's steps from 1; the loss of step k is that before its update.
 """
 
+import hashlib
 import json
 import math
 import pathlib
@@ -129,48 +130,50 @@ def train(
         saved in any case.
 
     Raises:
-        ValueError: if `run_dir` is in use or of another configuration, or data cannot be used.
-        FloatingPointError: if the loss is not finite. The last checkpoint stays.
+        ValueError: if `run_dir` is in use, or of another configuration or data, or if data cannot
+            be used. What was learnt before that is saved.
+        FloatingPointError: if the loss or the network's output is not finite. The last checkpoint
+            stays.
     """
     started = time.monotonic()
     source = create_source(config)
     max_steps = config.steps(len(source))
-    run = Run(config, run_dir, resume)
+    run = Run(config, source, run_dir, resume)
     keras.utils.set_random_seed(config.seed)
     model = create_model_from_config(config.network, dtype=PRECISIONS[config.precision])
     trainer = Trainer(model, create_optimizer(config, max_steps), config.clip_norm)
     first = run.restore(trainer) if resume else 0
-    if resume:
-        report(
-            f"resuming at step {first}"
-            if first
-            else f"{run_dir}: no checkpoint, starting at step 0"
-        )
+    if resume and first:
+        report(f"resuming at step {first}")
+    elif resume:
+        report(f"{run_dir}: no checkpoint, starting at step 0")
     run.begin(first)
     report(
-        f"{config.model}: {model.count_params():,} parameters, {len(source)} examples, "
+        f"{config.model}: {model.count_params():,} parameters, examples: {len(source)}, "
         f"steps {first} to {max_steps}"
     )
-    batches = Batches(source, config.batch_size, config.network.channels, config.seed, first)
+    batches = iter(Batches(source, config.batch_size, config.network.channels, config.seed, first))
     step = first
     with (
         _Interrupt() as interrupt,
         run.metrics() as metrics,
         progress("training", max_steps, first) as advance,
     ):
-        window_step, window_start = first, time.monotonic()
-        # Not the iterator's end but the step counter ends the run: batches are endless.
-        for blurred, sharp in batches if first < max_steps else ():
+        window_step, window_start, text = first, time.monotonic(), ""
+        last = first >= max_steps
+        while not last:
+            try:
+                blurred, sharp = next(batches)
+            except Exception:
+                if step > first:  # what was learnt until the data failed is good
+                    run.save(trainer, step)
+                raise
             learning_rate = trainer.learning_rate
             loss = float(trainer.step(blurred, sharp))
             step += 1
-            if not math.isfinite(loss):
-                raise FloatingPointError(
-                    f"the loss is {loss} at step {step}; nothing was saved since the last "
-                    f"checkpoint in {run_dir}. A lower --lr or --precision float32 may help"
-                )
-            out_of_time = max_minutes and time.monotonic() - started > 60 * max_minutes
-            last = step == max_steps or bool(out_of_time) or interrupt.seen
+            _require_finite(loss, step, run)
+            out_of_time = 0 < 60 * max_minutes < time.monotonic() - started
+            last = step == max_steps or out_of_time or interrupt.seen
             if step % log_every == 0 or last:
                 now = time.monotonic()
                 rate = (step - window_step) * config.batch_size / max(now - window_start, 1e-9)
@@ -179,17 +182,26 @@ def train(
                     step=step, loss=loss, lr=learning_rate, pictures_per_second=round(rate, 2)
                 )
                 text = f"loss {loss:.5f}  {rate:.1f} pictures/s"
-            elif step == first + 1:
-                text = f"loss {loss:.5f}"
             advance(text)
             if step % save_every == 0 or last:
+                # The loss was that before the step; what is saved must be good after it.
+                restored = model(blurred[:PICTURES])[-1]
+                _require_finite(float(tf.reduce_max(tf.abs(restored))), step, run)
                 run.save(trainer, step)
-                metrics.pictures(step, model, blurred[:PICTURES], sharp[:PICTURES])
-            if last:
-                break
+                metrics.pictures(step, blurred[:PICTURES], restored, sharp[:PICTURES])
     minutes = (time.monotonic() - started) / 60
     report(f"step {step} of {max_steps} after {minutes:.1f} minutes; saved in {run_dir}")
     return not interrupt.seen
+
+
+def _require_finite(value: float, step: int, run: "Run") -> None:
+    if not math.isfinite(value):
+        paths = checkpoints.in_run(run.folder)
+        saved = f"the last checkpoint is {paths[-1]}" if paths else "no checkpoint was written"
+        raise FloatingPointError(
+            f"training diverged: the loss is {value} at step {step}; {saved}. "
+            "A lower --lr or --precision float32, in a new --run_dir, may help"
+        )
 
 
 class Run:
@@ -199,18 +211,23 @@ class Run:
         ValueError: if the folder is in use and `resume` is off, or its configuration differs.
     """
 
-    def __init__(self, config: TrainingConfig, folder, resume: bool):
+    def __init__(self, config: TrainingConfig, source, folder, resume: bool):
         self.config = config
         self.folder = pathlib.Path(folder)
+        # Order and crops follow from seed and position only while the data stays what it was.
+        names = hashlib.sha256("\n".join(source.names).encode(errors="surrogateescape"))
+        self.data = {"examples": len(source), "names_sha256": names.hexdigest()}
+        if self.folder.exists() and not self.folder.is_dir():
+            raise ValueError(f"{folder}: is a file, not a folder for a run")
         config_file = self.folder / "config.json"
-        if not config_file.exists():
+        if not config_file.exists() and not checkpoints.in_run(folder):
             return
         if not resume:
             raise ValueError(f"{folder}: holds a run already; add --resume, or choose another")
         try:
             stored = TrainingConfig.from_json(json.loads(config_file.read_text()))
-        except (ValueError, TypeError, KeyError) as error:
-            raise ValueError(f"{config_file}: not a configuration of a run ({error})") from None
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise ValueError(f"{config_file}: not the configuration of a run ({error})") from None
         if difference := config.first_difference(stored):
             raise ValueError(f"{folder}: a run of another configuration: {difference}")
 
@@ -232,6 +249,7 @@ class Run:
         header = {
             "step": step,
             "training": self.config.to_json(),
+            "data": self.data,
             "versions": {
                 "srn_tf": __version__,
                 "keras": keras.__version__,
@@ -249,6 +267,11 @@ class Run:
         if not paths:
             return 0
         header, arrays = checkpoints.read(paths[-1])
+        if "step" not in header:
+            raise ValueError(f"{paths[-1]}: not a checkpoint of a training run")
+        if (data := header.get("data")) != self.data:
+            examples = f"{data['examples']} examples then, {self.data['examples']} now"
+            raise ValueError(f"{self.folder}: a run on other data: {examples}, or other names")
         variables = checkpoints.variables_by_path(trainer.model.variables, "model")
         variables |= checkpoints.variables_by_path(trainer.optimizer.variables, "optimizer")
         checkpoints.assign(variables, arrays, paths[-1])
@@ -285,10 +308,9 @@ class _Metrics:
             for name, value in values.items():
                 tf.summary.scalar(name, value)
 
-    def pictures(self, step: int, model, blurred, sharp) -> None:
+    def pictures(self, step: int, blurred, restored, sharp) -> None:
         """Pictures side by side: blurred, restored, sharp."""
-        restored = tf.clip_by_value(model(blurred)[-1], 0, 1)
-        rows = tf.concat([blurred, restored, sharp], axis=2)
+        rows = tf.concat([blurred, tf.clip_by_value(restored, 0, 1), sharp], axis=2)
         with self._board.as_default(step):
             tf.summary.image("blurred, restored, sharp", rows, max_outputs=PICTURES)
         self._board.flush()

@@ -1,6 +1,7 @@
 """Checkpoints: outputs survive a fresh process, damage is told, nothing is half done."""
 
 import io
+import json
 
 import numpy as np
 import pytest
@@ -57,6 +58,42 @@ def test_damaged_and_foreign_files_get_one_line_with_their_name(saved, damage):
     assert len(str(error.value).splitlines()) == 1
 
 
+def test_no_flipped_byte_goes_unnoticed_or_ends_in_a_traceback(saved, model):
+    """Every 97th byte of a small file: data, names, directory and header alike."""
+    whole = saved.read_bytes()
+    _, expected = checkpoints.read(saved)
+    for place in range(0, len(whole), 97):
+        content = bytearray(whole)
+        content[place] ^= 255
+        saved.write_bytes(content)
+        try:
+            _, arrays = checkpoints.read(saved)
+        except ValueError as error:
+            assert str(error).startswith(f"{saved}: ")
+            continue
+        assert arrays.keys() == expected.keys()
+        for name, array in arrays.items():
+            np.testing.assert_array_equal(array, expected[name], err_msg=f"byte {place}")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("format", 99),
+        ("network", {"architecture": "srn", "new_option": 1}),
+        ("network", {"architecture": "other"}),
+        ("network", {"architecture": "srn", "widths": "abc"}),
+        ("network", None),
+    ],
+)
+def test_headers_of_other_versions_get_one_line(tmp_path, key, value):
+    header = {"format": 1, "model": "color", "network": {"architecture": "srn"}, key: value}
+    np.savez(tmp_path / "model.npz", header=np.array(json.dumps(header)))
+    with pytest.raises(ValueError, match=r"model\.npz: not a checkpoint of srn_tf \(") as error:
+        srn_tf.load_model(tmp_path / "model.npz")
+    assert len(str(error.value).splitlines()) == 1
+
+
 def test_a_pickle_is_not_opened(tmp_path):
     np.savez(tmp_path / "evil.npz", header=np.array({"format": 1}, dtype=object))
     with pytest.raises(ValueError, match="not a checkpoint of srn_tf"):
@@ -68,7 +105,6 @@ def test_weights_that_do_not_fit_are_listed_and_nothing_is_assigned(saved, model
     name = "model/srn/g_net/encoder/enc1_1/kernel"
     arrays["model/extra"] = arrays.pop("model/srn/g_net/decoder/dec1_0/bias")
     arrays[name] = arrays[name][..., :2]
-    before = [variable.numpy() for variable in model.variables]
     randomize(model, seed=1)
     before = [variable.numpy() for variable in model.variables]
     with pytest.raises(ValueError) as error:

@@ -37,5 +37,8 @@ def test_a_known_motion_is_reduced_by_the_command(method, photo, tmp_path):
 
 
 def test_a_length_that_is_no_blur_is_refused():
-    with pytest.raises(ValueError, match="blur_length must be above 1 pixel, not 1"):
-        ClassicalDeblurrer("wiener", 1, 0)
+    for length in (1, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="blur_length must be above 1, up to 1000 pixels"):
+            ClassicalDeblurrer("wiener", length, 0)
+    with pytest.raises(ValueError, match="blur_angle must be a number of degrees, not nan"):
+        ClassicalDeblurrer("wiener", 9, float("nan"))

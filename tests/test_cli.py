@@ -1,5 +1,6 @@
 """The commands: help at once, flags to configuration, one line for a mistake."""
 
+import os
 import subprocess
 import sys
 
@@ -12,7 +13,16 @@ from srn_tf.cli import train as command
 ROOT = TESTS.parent
 
 
-@pytest.mark.parametrize("module", ["train", "test", "export"])
+COMMANDS = {
+    "train": "srn-train",
+    "test": "srn-test",
+    "export": "srn-export",
+    "import_checkpoint": "srn-import",
+    "models": "srn-models",
+}
+
+
+@pytest.mark.parametrize("module", COMMANDS)
 @pytest.mark.parametrize("flag", ["--help", "--version"])
 def test_help_and_version_do_not_start_keras_or_tensorflow(module, flag):
     printed = run_python(
@@ -20,8 +30,8 @@ def test_help_and_version_do_not_start_keras_or_tensorflow(module, flag):
         f"assert main([{flag!r}]) == 0\n"
         "assert not {'keras', 'tensorflow', 'numpy', 'cv2'} & set(sys.modules)"
     )
-    expected = "--precision" if flag == "--help" else srn_tf.__version__
-    assert printed.startswith(f"srn-{module} ")
+    expected = "show the version" if flag == "--help" else srn_tf.__version__
+    assert printed.startswith(f"{COMMANDS[module]} ")
     assert expected in printed
 
 
@@ -47,7 +57,7 @@ def test_the_authors_flags_keep_working():
     assert config.model == "color"
     assert config.network == srn_tf.MODELS["color"]
     assert (config.datalist, config.batch_size, config.epochs, config.lr) == (
-        "list.txt",
+        os.path.abspath("list.txt"),
         8,
         10,
         0.001,
@@ -77,6 +87,10 @@ def test_flags_of_the_network_replace_the_models_own():
         (["--run_dir=r"], 1, "--datalist or --sharp_path is needed"),
         (["--run_dir=r", "--sharp_path=p", "--crop_size=100"], 1, "a multiple of 16, not 100"),
         (["--run_dir=r", "--sharp_path=p", "--lr=0"], 1, "lr must be positive, not 0.0"),
+        (["--run_dir=r", "--sharp_path=p", "--lr=inf"], 1, "lr must be positive, not inf"),
+        (["--run_dir=r", "--sharp_path=p", "--max_blur=1e6"], 1, "max_blur must be 0 to crop_size"),
+        (["--run_dir=r", "--sharp_path=p", "--seed=4294967296"], 1, "seed must be"),
+        (["--run_dir=", "--sharp_path=p"], 1, "--run_dir is needed"),
         (["--run_dir=r", "--sharp_path=no/such"], 1, "no/such: no such folder"),
         (["--run_dir=r", "--datalist=no/such"], 1, "no/such: cannot be read as a data list"),
         (["--run_dir=r", "--model=color", "--sharp_path=p", "--clip_norm=3"], 1, "clip_norm"),

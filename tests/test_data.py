@@ -7,7 +7,7 @@ import pytest
 from conftest import TESTS
 
 from srn_tf.config import MODELS, TrainingConfig
-from srn_tf.data.lists import PairSource, check_sizes, read_list
+from srn_tf.data.lists import PairSource, read_list
 from srn_tf.data.pipeline import Batches
 from srn_tf.data.synthesis import SyntheticSource, blur_along, camera_path
 from srn_tf.images import write_image
@@ -66,7 +66,7 @@ def test_a_list_with_mistakes_is_refused_with_file_and_line(pairs):
         read_list(pairs, pairs.parent)
     lines = str(refusal.value).splitlines()
     # Each of the 12 lines names one missing file, those with sharp/5 to sharp/11 two.
-    assert lines[0] == f"{pairs}: 20 problems"
+    assert lines[0] == "the data cannot be used; problems: 20"
     assert lines[1].strip() == f"{pairs}:2: expected `sharp blurred`, found 1 words"
     assert lines[2].strip() == f"{pairs}:3: no such file: {pairs.parent / 'missing.png'}"
     assert len(lines) == 12
@@ -85,10 +85,10 @@ def test_pictures_smaller_than_the_crop_are_refused_by_name(pairs):
         PairSource(pairs, pairs.parent, crop_size=48)
 
 
-def test_a_file_without_a_picture_is_refused_by_name(tmp_path):
-    (tmp_path / "text.png").write_text("no picture")
-    with pytest.raises(ValueError, match=r"text\.png: not a picture that can be read"):
-        check_sizes([tmp_path / "text.png"], 1)
+def test_a_file_without_a_picture_is_refused_by_name(pairs):
+    (pairs.parent / "blur/3.png").write_text("no picture")
+    with pytest.raises(ValueError, match=r"list\.txt:6: .*blur/3\.png: not a picture that can be"):
+        PairSource(pairs, pairs.parent, CROP)
 
 
 def test_both_pictures_of_a_pair_get_the_same_crop(pairs):
@@ -150,22 +150,24 @@ def test_a_broken_picture_stops_training_by_name(pairs):
     assert str(error.value) == f"{broken}: not a picture that can be read"
 
 
-def test_pairs_of_different_size_are_refused_by_name(pairs):
+def test_pairs_of_different_size_are_refused_by_line(pairs):
     write_image(pairs.parent / "blur/1.png", np.zeros((40, 44, 3), np.uint8))
-    source = PairSource(pairs, pairs.parent, CROP)
-    with pytest.raises(ValueError, match=r"blur/1\.png is 44x40 but .*sharp/1\.png is 50x40"):
-        batches(source, 5)
+    with pytest.raises(ValueError, match=r"list\.txt:4: .*blur/1\.png differ in size"):
+        PairSource(pairs, pairs.parent, CROP)
 
 
-def test_the_camera_path_has_its_extent_and_rests_in_the_middle():
-    path = camera_path(np.random.default_rng(3), extent=9.0, size=100)
-    assert len(path) % 2 == 1
-    np.testing.assert_array_equal(path[len(path) // 2], 0)
-    shift = path[:, :2]
-    distances = np.linalg.norm(shift[:, None] - shift[None], axis=-1)
-    assert distances.max() == pytest.approx(9.0)
-    assert np.linalg.norm(np.diff(shift, axis=0), axis=1).max() < 2
-    assert np.abs(path[:, 2:]).max() > 0
+@pytest.mark.parametrize("extent", [1.0, 9.0, 30.0])
+def test_camera_paths_have_their_extent_rest_in_the_middle_and_leave_no_gaps(extent):
+    for seed in range(100):
+        path = camera_path(np.random.default_rng(seed), extent, size=100)
+        assert len(path) % 2 == 1
+        np.testing.assert_array_equal(path[len(path) // 2], 0)
+        shift = path[:, :2]
+        distances = np.linalg.norm(shift[:, None] - shift[None], axis=-1)
+        assert distances.max() == pytest.approx(extent)
+        assert np.linalg.norm(np.diff(shift, axis=0), axis=1).max() <= 1
+        # At the border, 50 pixels from the middle, roll moves a pixel by up to half the extent.
+        assert 0 <= 50 * np.ptp(path[:, 2]) <= 0.5 * extent + 1e-9
 
 
 def test_blur_is_the_mean_of_the_moved_photograph():

@@ -4,6 +4,7 @@ import csv
 import subprocess
 import sys
 
+import cv2
 import numpy as np
 import pytest
 import skimage.metrics
@@ -92,7 +93,7 @@ def test_the_command_restores_a_folder_and_scores_it(tmp_path, checkpoint, model
         expected[row["name"]] = psnr(sharp[row["name"]], restored)
         assert float(row["psnr"]) == pytest.approx(expected[row["name"]], abs=1e-4)
     assert float(rows[2]["psnr"]) == pytest.approx(np.mean(list(expected.values())), abs=1e-4)
-    assert "2 pictures deblurred" in capsys.readouterr().out
+    assert "pictures deblurred: 2" in capsys.readouterr().out
 
 
 def test_a_broken_file_is_named_and_the_others_go_on(tmp_path, checkpoint, photo):
@@ -115,7 +116,7 @@ def test_a_broken_file_is_named_and_the_others_go_on(tmp_path, checkpoint, photo
     )
     assert result.returncode == 1
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["good.png"]
-    assert result.stdout == f"1 pictures deblurred, in {tmp_path / 'out'}\n"
+    assert result.stdout == f"pictures deblurred: 1, in {tmp_path / 'out'}\n"
     errors = result.stderr.splitlines()
     assert len(errors) == 3
     for name, line in zip(("broken.png", "cut.png", "empty.jpg"), errors, strict=True):
@@ -139,15 +140,70 @@ def test_a_broken_file_is_named_and_the_others_go_on(tmp_path, checkpoint, photo
             {"input_path": "{}/a.png", "output_path": "{}", "checkpoint": "{}/model.npz"},
             "is the folder of the input",
         ),
+        (
+            {
+                "input_path": "{}/a.png",
+                "output_path": "{}/s",
+                "sharp_path": "{}/s",
+                "checkpoint": "{}/model.npz",
+            },
+            "the sharp pictures there would be overwritten",
+        ),
+        (
+            {
+                "input_path": "{}/a.png",
+                "output_path": "{}/out",
+                "sharp_path": "{}/none",
+                "checkpoint": "{}/model.npz",
+            },
+            "none: no such folder of sharp pictures",
+        ),
+        (
+            {"input_path": "{}/a.png", "output_path": "{}/a.png", "checkpoint": "{}/model.npz"},
+            "a.png: cannot be made a folder",
+        ),
     ],
 )
 def test_mistakes_get_one_clear_line(tmp_path, checkpoint, photo, capsys, flags, message):
     write_image(tmp_path / "a.png", photo[:16, :16])
+    (tmp_path / "s").mkdir()
     words = [f"--{name}={value.format(tmp_path)}" for name, value in flags.items()]
     assert command.main(words) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("srn-test: ")
     assert message in line
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        np.zeros((8, 8, 3), np.float32),
+        np.zeros((8, 8, 3), np.uint16),
+        np.zeros((8, 8, 4), np.uint8),
+        np.zeros((8, 8), np.uint8),
+        np.zeros((0, 8, 3), np.uint8),
+    ],
+)
+def test_arrays_that_are_no_8_bit_colour_picture_are_refused(model, image):
+    with pytest.raises(ValueError, match=r"must be uint8 \[height, width, 3\], not"):
+        Deblurrer(model).deblur(image)
+
+
+def test_pictures_too_small_for_ssim_and_too_long_for_their_format_are_named(
+    tmp_path, checkpoint, photo, capsys
+):
+    write_image(tmp_path / "in" / "small.png", photo[:8, :20])
+    write_image(tmp_path / "in" / "whole.png", photo[:20, :20])
+    cv2.imwrite(str(tmp_path / "long.png"), np.zeros((1, 17000, 3), np.uint8))
+    (tmp_path / "long.png").rename(tmp_path / "in" / "long.webp")  # WebP ends at 16383 pixels
+    words = [f"--input_path={tmp_path / 'in'}", f"--sharp_path={tmp_path / 'in'}"]
+    paths = [f"--output_path={tmp_path / 'out'}", f"--checkpoint={checkpoint}"]
+    assert command.main([*words, *paths]) == 1
+    long, small = capsys.readouterr().err.splitlines()
+    assert "long.webp: a picture of 17000x1 cannot be written in this format" in long
+    assert "small.png: SSIM needs 11 pixels a side, not 20x8" in small
+    with open(tmp_path / "out" / "scores.csv") as file:
+        assert [row["name"] for row in csv.DictReader(file)] == ["whole.png", "mean"]
 
 
 def test_psnr_of_a_known_error():

@@ -1,6 +1,7 @@
 """Training: the authors' losses step for step, clipping, exact resume, refusals."""
 
 import dataclasses
+import itertools
 import json
 import os
 import signal
@@ -16,6 +17,7 @@ from conftest import SMALL, golden, randomize, variables_by_stored_name
 import srn_tf
 from srn_tf import checkpoints, training
 from srn_tf.config import TrainingConfig, model_config
+from srn_tf.data.synthesis import SyntheticSource
 from srn_tf.images import write_image
 from srn_tf.losses import multi_scale_l2
 from srn_tf.schedules import learning_rate_schedule
@@ -119,7 +121,7 @@ def test_a_resumed_run_has_the_losses_and_weights_of_an_uninterrupted_one(tmp_pa
     config = configuration(sharp_path=photos)
     options = {"log_every": 1, "save_every": 2, "report": lambda _: None}
     train(config, tmp_path / "whole", **options)
-    # The interrupted run got to step 5, but the last checkpoint it wrote is that of step 4.
+    # As if it had been ended after step 5: the last checkpoint is that of step 4.
     train(config, tmp_path / "broken", **options)
     checkpoints.path_of_step(tmp_path / "broken", 6).unlink()
     with open(tmp_path / "broken" / "metrics.jsonl", "a") as file:
@@ -142,8 +144,6 @@ def test_a_resumed_run_has_the_losses_and_weights_of_an_uninterrupted_one(tmp_pa
 def test_training_lowers_the_loss(tmp_path, photos):
     config = configuration(
         sharp_path=photos,
-        model="color_lstm_residual",
-        network=model_config("color_lstm", **SMALL),
         max_steps=60,
         lr=5e-3,
     )
@@ -193,7 +193,10 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_leaves_the_last_checkpoint(
             return tf.where(at_step_4, np.nan, loss), gradients
 
     monkeypatch.setattr(training, "Trainer", Diverging)
-    with pytest.raises(FloatingPointError, match="the loss is nan at step 4"):
+    with pytest.raises(
+        FloatingPointError,
+        match=r"the loss is nan at step 4; the last checkpoint is .*step_00000002",
+    ):
         train(configuration(sharp_path=photos), tmp_path / "run", save_every=2)
     assert [path.name for path in checkpoints.in_run(tmp_path / "run")] == ["step_00000002.npz"]
 
@@ -217,10 +220,59 @@ def test_ctrl_c_saves_and_leaves(tmp_path, photos):
     assert checkpoints.in_run(run_dir)[-1] == checkpoints.path_of_step(run_dir, last)
 
 
-def test_the_time_bound_saves_and_stops(tmp_path, photos):
-    config = configuration(sharp_path=photos, max_steps=100_000)
-    assert train(config, tmp_path / "run", max_minutes=1e-3, report=lambda _: None)
-    assert len(checkpoints.in_run(tmp_path / "run")) == 1
+def test_the_time_bound_saves_and_stops(tmp_path, photos, monkeypatch):
+    # A clock that goes on by 20 seconds at each look: once at the start, once before the loop, then
+    # once a step, so that a minute is over in the third step.
+    looks = itertools.count(step=20)
+    monkeypatch.setattr(training.time, "monotonic", lambda: next(looks))
+    config = configuration(sharp_path=photos, max_steps=20)
+    assert train(config, tmp_path / "run", max_minutes=1, report=lambda _: None)
+    (saved,) = checkpoints.in_run(tmp_path / "run")
+    assert saved == checkpoints.path_of_step(tmp_path / "run", 3)
+
+
+def test_a_step_that_ruins_the_network_is_not_saved(tmp_path, photos):
+    config = configuration(sharp_path=photos, lr=1e30, end_lr=1e30)
+    with pytest.raises(FloatingPointError, match="at step 1; no checkpoint was written"):
+        train(config, tmp_path / "run", save_every=1, report=lambda _: None)
+    assert checkpoints.in_run(tmp_path / "run") == []
+
+
+def test_a_picture_that_fails_loses_no_step(tmp_path, photos, monkeypatch):
+    original = SyntheticSource.example
+
+    def example(self, index, rng):
+        if next(count) == 40:
+            raise ValueError("photo.png: broken")
+        return original(self, index, rng)
+
+    count = itertools.count()
+    monkeypatch.setattr(SyntheticSource, "example", example)
+    config = configuration(sharp_path=photos, max_steps=1000)
+    with pytest.raises(ValueError, match=r"^photo\.png: broken$"):
+        train(config, tmp_path / "run", log_every=1, report=lambda _: None)
+    (saved,) = checkpoints.in_run(tmp_path / "run")
+    assert saved == checkpoints.path_of_step(
+        tmp_path / "run", metrics(tmp_path / "run")[-1]["step"]
+    )
+
+
+def test_a_run_on_other_data_is_refused(tmp_path, photos, photo):
+    config = configuration(sharp_path=photos, max_steps=1)
+    train(config, tmp_path / "run", report=lambda _: None)
+    write_image(f"{photos}/new.png", photo[:64, :64])
+    with pytest.raises(ValueError, match="other data: 3 examples then, 4 now"):
+        train(config, tmp_path / "run", resume=True)
+
+
+def test_a_folder_with_checkpoints_alone_counts_as_used(tmp_path, photos):
+    config = configuration(sharp_path=photos, max_steps=1)
+    train(config, tmp_path / "run", report=lambda _: None)
+    (tmp_path / "run" / "config.json").unlink()
+    with pytest.raises(ValueError, match="holds a run already"):
+        train(config, tmp_path / "run")
+    with pytest.raises(ValueError, match=r"config\.json: not the configuration of a run"):
+        train(config, tmp_path / "run", resume=True)
 
 
 def test_float16_scales_the_loss_and_trains(tmp_path, photos):
