@@ -6,6 +6,7 @@ import pathlib
 import numpy as np
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from srn_tf.files import atomic_file
 from srn_tf.images import read_image
@@ -56,20 +57,17 @@ def with_mean(rows: list[dict]) -> list[dict]:
 
 def write_csv(path, rows: list[dict]) -> None:
     """Writes the rows under a header line; whole or not at all."""
-    with atomic_file(path) as temporary, _open_text(temporary) as file:
+    # File names need not be valid text.
+    options = {"newline": "", "encoding": "utf-8", "errors": "surrogateescape"}
+    with atomic_file(path) as temporary, open(temporary, "w", **options) as file:
         writer = csv.DictWriter(file, fieldnames=list(rows[0]))
         writer.writeheader()
         for row in rows:
             writer.writerow({k: v if isinstance(v, str) else f"{v:.4f}" for k, v in row.items()})
 
 
-def _open_text(path):
-    # File names need not be valid text.
-    return open(path, "w", newline="", encoding="utf-8", errors="surrogateescape")
-
-
 def print_table(rows: list[dict]) -> None:
-    """Prints the rows; PSNR in dB with two decimals, SSIM with four."""
+    """Prints the rows, the mean last; PSNR in dB with two decimals, SSIM with four."""
     console = Console()
     if not console.is_terminal:
         console.width = 120  # a log is not folded to 80 columns
@@ -77,11 +75,11 @@ def print_table(rows: list[dict]) -> None:
     for column in rows[0]:
         table.add_column(column.replace("_", " "), justify="left" if column == "name" else "right")
     for row in rows:
-        table.add_row(
-            *(
-                value if isinstance(value, str) else f"{value:.{2 if 'psnr' in column else 4}f}"
-                for column, value in row.items()
-            ),
-            end_section=row is rows[-2] if len(rows) > 1 else False,
-        )
+        numbers = [
+            f"{value:.{2 if 'psnr' in column else 4}f}"
+            for column, value in row.items()
+            if column != "name"
+        ]
+        # Text, because rich would take [brackets] in a file name for its markup.
+        table.add_row(Text(row["name"]), *numbers, end_section=row is rows[-2])
     console.print(table)

@@ -83,7 +83,7 @@ def run(program: str, summary: str, values: flags.FlagValues, execute, argv=None
             print(f"{program} {__version__}")
             return 0
         if values.help:
-            print(f"{program} {summary}{values.get_help()}")
+            print(f"{program} {summary}{values.get_help()}", flush=True)
             return 0
         return execute(values)
     except BrokenPipeError:
