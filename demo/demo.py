@@ -22,12 +22,12 @@ from srn_tf.images import read_image, write_image
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 WORK = ROOT / "demo"
-TRAIN_SECONDS = 230
+TRAIN_SECONDS = 280
 BATCH_SIZE = 4
 # Of each kept-out photograph: how many random blurs, how far they reach in pixels, and the corner
 # (top, left) of what the picture shows.
 BLURS = 3
-EXTENT = 4.0
+EXTENT = 3.0
 CROP = {"chelsea": (60, 120), "coffee": (60, 180)}
 CROP_SIZE = 224
 
@@ -72,7 +72,7 @@ def train(seed: int) -> None:
         "kernel_size": 3,
         "blocks": 1,
         "sharp_path": "demo/train",
-        "max_blur": 6,
+        "max_blur": 5,
         "crop_size": 128,
         "batch_size": BATCH_SIZE,
         "lr": 1e-3,
@@ -81,11 +81,11 @@ def train(seed: int) -> None:
         "precision": "bfloat16" if has_amx() else "float32",
         "seed": seed,
     }
-    command("train.py", **flags, max_steps=100, log_every=50, run_dir="demo/timing")
+    command("train.py", **flags, max_steps=60, log_every=30, run_dir="demo/timing")
     last = (WORK / "timing" / "metrics.jsonl").read_text().splitlines()[-1]
     steps_per_second = json.loads(last)["pictures_per_second"] / BATCH_SIZE
     steps = max(10, int(TRAIN_SECONDS * steps_per_second))
-    command("train.py", **flags, max_steps=steps, max_minutes=5, run_dir="demo/run")
+    command("train.py", **flags, max_steps=steps, max_minutes=5.5, run_dir="demo/run")
 
 
 def has_amx() -> bool:
