@@ -91,3 +91,18 @@ def photo():
     import skimage.data
 
     return skimage.data.astronaut()
+
+
+@pytest.fixture
+def model():
+    """A small network with random weights."""
+    model = srn_tf.create_model("color_lstm_residual", **SMALL)
+    randomize(model)
+    return model
+
+
+@pytest.fixture
+def checkpoint(tmp_path, model):
+    """Its checkpoint, in tmp_path/model.npz."""
+    checkpoints.save(tmp_path / "model.npz", "color_lstm_residual", model)
+    return tmp_path / "model.npz"

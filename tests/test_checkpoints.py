@@ -5,32 +5,19 @@ import json
 
 import numpy as np
 import pytest
-from conftest import SMALL, randomize, run_python
+from conftest import randomize, run_python
 
 import srn_tf
 from srn_tf import checkpoints
 from srn_tf.files import atomic_file, atomic_folder
 
 
-@pytest.fixture
-def model():
-    model = srn_tf.create_model("color_lstm_residual", **SMALL)
-    randomize(model)
-    return model
-
-
-@pytest.fixture
-def saved(tmp_path, model):
-    checkpoints.save(tmp_path / "model.npz", "color_lstm_residual", model)
-    return tmp_path / "model.npz"
-
-
-def test_a_fresh_process_computes_the_same_from_the_file_alone(saved, model, tmp_path):
+def test_a_fresh_process_computes_the_same_from_the_file_alone(checkpoint, model, tmp_path):
     blurred = np.random.default_rng(0).random((1, 16, 32, 3)).astype(np.float32)
     np.save(tmp_path / "blurred.npy", blurred)
     run_python(
         "import numpy as np, srn_tf\n"
-        f"model = srn_tf.load_model({str(saved)!r})\n"
+        f"model = srn_tf.load_model({str(checkpoint)!r})\n"
         f"output = model(np.load({str(tmp_path / 'blurred.npy')!r}))[-1]\n"
         f"np.save({str(tmp_path / 'restored.npy')!r}, output)"
     )
@@ -38,8 +25,8 @@ def test_a_fresh_process_computes_the_same_from_the_file_alone(saved, model, tmp
 
 
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "empty", "text", "array", "other zip"])
-def test_damaged_and_foreign_files_get_one_line_with_their_name(saved, damage):
-    content = bytearray(saved.read_bytes())
+def test_damaged_and_foreign_files_get_one_line_with_their_name(checkpoint, damage):
+    content = bytearray(checkpoint.read_bytes())
     if damage == "truncated":
         content = content[: len(content) // 2]
     elif damage == "flipped":
@@ -52,24 +39,24 @@ def test_damaged_and_foreign_files_get_one_line_with_their_name(saved, damage):
         buffer = io.BytesIO()
         (np.save if damage == "array" else np.savez)(buffer, np.zeros(3))
         content = buffer.getvalue()
-    saved.write_bytes(content)
+    checkpoint.write_bytes(content)
     with pytest.raises(ValueError, match=r"model\.npz: ") as error:
-        srn_tf.load_model(saved)
+        srn_tf.load_model(checkpoint)
     assert len(str(error.value).splitlines()) == 1
 
 
-def test_no_flipped_byte_goes_unnoticed_or_ends_in_a_traceback(saved, model):
+def test_no_flipped_byte_goes_unnoticed_or_ends_in_a_traceback(checkpoint):
     """Every 97th byte of a small file: data, names, directory and header alike."""
-    whole = saved.read_bytes()
-    _, expected = checkpoints.read(saved)
+    whole = checkpoint.read_bytes()
+    _, expected = checkpoints.read(checkpoint)
     for place in range(0, len(whole), 97):
         content = bytearray(whole)
         content[place] ^= 255
-        saved.write_bytes(content)
+        checkpoint.write_bytes(content)
         try:
-            _, arrays = checkpoints.read(saved)
+            _, arrays = checkpoints.read(checkpoint)
         except ValueError as error:
-            assert str(error).startswith(f"{saved}: ")
+            assert str(error).startswith(f"{checkpoint}: ")
             continue
         assert arrays.keys() == expected.keys()
         for name, array in arrays.items():
@@ -100,8 +87,8 @@ def test_a_pickle_is_not_opened(tmp_path):
         srn_tf.load_model(tmp_path / "evil.npz")
 
 
-def test_weights_that_do_not_fit_are_listed_and_nothing_is_assigned(saved, model):
-    _, arrays = checkpoints.read(saved)
+def test_weights_that_do_not_fit_are_listed_and_nothing_is_assigned(checkpoint, model):
+    _, arrays = checkpoints.read(checkpoint)
     name = "model/srn/g_net/encoder/enc1_1/kernel"
     arrays["model/extra"] = arrays.pop("model/srn/g_net/decoder/dec1_0/bias")
     arrays[name] = arrays[name][..., :2]
@@ -109,9 +96,9 @@ def test_weights_that_do_not_fit_are_listed_and_nothing_is_assigned(saved, model
     before = [variable.numpy() for variable in model.variables]
     with pytest.raises(ValueError) as error:
         variables = checkpoints.variables_by_path(model.variables, "model")
-        checkpoints.assign(variables, arrays, saved)
+        checkpoints.assign(variables, arrays, checkpoint)
     assert [line.strip() for line in str(error.value).splitlines()] == [
-        f"{saved}: does not fit the network",
+        f"{checkpoint}: does not fit the network",
         "missing model/srn/g_net/decoder/dec1_0/bias",
         f"{name} has shape (3, 3, 6, 2), not (3, 3, 6, 4)",
         "unexpected model/extra",

@@ -12,24 +12,10 @@ from conftest import SMALL, TESTS, randomize
 from scipy.ndimage import correlate1d
 
 import srn_tf
-from srn_tf import checkpoints
 from srn_tf.cli import test as command
 from srn_tf.images import read_image, write_image
 from srn_tf.inference import Deblurrer
 from srn_tf.metrics import psnr, ssim, ssim_matlab3d
-
-
-@pytest.fixture
-def model():
-    model = srn_tf.create_model("color_lstm_residual", **SMALL)
-    randomize(model)
-    return model
-
-
-@pytest.fixture
-def checkpoint(tmp_path, model):
-    checkpoints.save(tmp_path / "model.npz", "color_lstm_residual", model)
-    return tmp_path / "model.npz"
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (16, 16), (37, 50)])
