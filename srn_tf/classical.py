@@ -24,18 +24,15 @@ def line_kernel(length: float, angle: float) -> np.ndarray:
         angle: in degrees, counted from the row of pixels, counterclockwise.
 
     Returns:
-        float32 [size, size] with a sum of 1; size is odd.
+        float64 [size, size] with a sum of 1; size is odd.
     """
     size = 2 * math.ceil(length / 2) + 1
     point = np.zeros((size, size), np.float32)
     point[size // 2, size // 2] = 1
     x, y = math.cos(math.radians(angle)), -math.sin(math.radians(angle))
-    places = np.linspace(-length / 2, length / 2, 4 * size + 1)
-    moved = [
-        cv2.warpAffine(point, np.array([[1, 0, t * x], [0, 1, t * y]]), (size, size))
-        for t in places
-    ]
-    kernel = np.mean(moved, axis=0)
+    kernel = np.zeros((size, size))
+    for t in np.linspace(-length / 2, length / 2, 4 * size + 1):
+        kernel += cv2.warpAffine(point, np.array([[1, 0, t * x], [0, 1, t * y]]), (size, size))
     return kernel / kernel.sum()
 
 

@@ -243,7 +243,7 @@ class TrainingConfig:
             raise ValueError("--datalist or --sharp_path is needed, and not both")
         multiple = self.network.size_multiple
         rules = [
-            ("max_blur", 0 <= self.max_blur <= self.crop_size, "0 to crop_size pixels"),
+            ("max_blur", 0 <= self.max_blur <= 256, "0 to 256 pixels"),
             (
                 "crop_size",
                 self.crop_size > 0 and self.crop_size % multiple == 0,

@@ -20,14 +20,13 @@ def export_saved_model(model, output_path) -> None:
     Raises:
         ValueError: if the folder exists.
     """
-    archive = keras.export.ExportArchive()
-    archive.track(model)
-    archive.add_endpoint(
-        "serving_default",
-        lambda image: {"restored": restore(model, image)},
-        input_signature=[
-            tf.TensorSpec((None, None, None, model.config.channels), tf.float32, name="image")
-        ],
-    )
+    image = tf.TensorSpec((None, None, None, model.config.channels), tf.float32, name="image")
     with atomic_folder(output_path) as temporary:
+        archive = keras.export.ExportArchive()
+        archive.track(model)
+        archive.add_endpoint(
+            "serving_default",
+            lambda image: {"restored": restore(model, image)},
+            input_signature=[image],
+        )
         archive.write_out(temporary, verbose=False)

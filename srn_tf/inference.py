@@ -99,4 +99,6 @@ def deblur_files(deblurrer: Deblurrer, input_path, output_path):
                 yield path, error
             except (MemoryError, tf.errors.ResourceExhaustedError):
                 yield path, ValueError(f"{path}: not enough memory for this picture")
+            except tf.errors.OpError as error:
+                yield path, ValueError(f"{path}: {(error.message or 'failed').splitlines()[0]}")
             advance(path.name)

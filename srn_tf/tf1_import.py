@@ -60,5 +60,5 @@ def read(prefix) -> dict:
         ]
         return {name: reader.get_tensor(name) for name in names}
     except (tf.errors.OpError, ValueError, RuntimeError, IndexError) as error:
-        reason = str(error).splitlines()[0]
+        reason = (str(error) or type(error).__name__).splitlines()[0]
         raise ValueError(f"{prefix}: not a whole TensorFlow checkpoint ({reason})") from error

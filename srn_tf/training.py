@@ -169,9 +169,16 @@ def train(
                     run.save(trainer, step)
                 raise
             learning_rate = trainer.learning_rate
-            loss = float(trainer.step(blurred, sharp))
+            try:
+                loss = float(trainer.step(blurred, sharp))
+            except (MemoryError, tf.errors.ResourceExhaustedError):
+                raise ValueError(
+                    f"not enough memory for a step on {config.batch_size} crops of "
+                    f"{config.crop_size}; lower --batch_size or --crop_size"
+                ) from None
             step += 1
-            _require_finite(loss, step, run)
+            if not math.isfinite(loss):
+                raise _diverged(f"the loss is {loss}", step, run)
             out_of_time = 0 < 60 * max_minutes < time.monotonic() - started
             last = step == max_steps or out_of_time or interrupt.seen
             if step % log_every == 0 or last:
@@ -186,22 +193,22 @@ def train(
             if step % save_every == 0 or last:
                 # The loss was that before the step; what is saved must be good after it.
                 restored = model(blurred[:PICTURES])[-1]
-                _require_finite(float(tf.reduce_max(tf.abs(restored))), step, run)
+                if not tf.reduce_all(tf.math.is_finite(restored)):
+                    raise _diverged("the network's output is not finite", step, run)
                 run.save(trainer, step)
                 metrics.pictures(step, blurred[:PICTURES], restored, sharp[:PICTURES])
     minutes = (time.monotonic() - started) / 60
     report(f"step {step} of {max_steps} after {minutes:.1f} minutes; saved in {run_dir}")
-    return not interrupt.seen
+    return step >= max_steps or not interrupt.seen
 
 
-def _require_finite(value: float, step: int, run: "Run") -> None:
-    if not math.isfinite(value):
-        paths = checkpoints.in_run(run.folder)
-        saved = f"the last checkpoint is {paths[-1]}" if paths else "no checkpoint was written"
-        raise FloatingPointError(
-            f"training diverged: the loss is {value} at step {step}; {saved}. "
-            "A lower --lr or --precision float32, in a new --run_dir, may help"
-        )
+def _diverged(what: str, step: int, run: "Run") -> FloatingPointError:
+    paths = checkpoints.in_run(run.folder)
+    saved = f"the last checkpoint is {paths[-1]}" if paths else "no checkpoint was written"
+    return FloatingPointError(
+        f"training diverged: {what} at step {step}; {saved}. "
+        "A lower --lr or --precision float32, in a new --run_dir, may help"
+    )
 
 
 class Run:
@@ -269,9 +276,10 @@ class Run:
         header, arrays = checkpoints.read(paths[-1])
         if "step" not in header:
             raise ValueError(f"{paths[-1]}: not a checkpoint of a training run")
-        if (data := header.get("data")) != self.data:
-            examples = f"{data['examples']} examples then, {self.data['examples']} now"
-            raise ValueError(f"{self.folder}: a run on other data: {examples}, or other names")
+        if header.get("data") != self.data:
+            raise ValueError(
+                f"{self.folder}: a run on other data: was {header.get('data')}, is {self.data}"
+            )
         variables = checkpoints.variables_by_path(trainer.model.variables, "model")
         variables |= checkpoints.variables_by_path(trainer.optimizer.variables, "optimizer")
         checkpoints.assign(variables, arrays, paths[-1])

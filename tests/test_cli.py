@@ -88,7 +88,11 @@ def test_flags_of_the_network_replace_the_models_own():
         (["--run_dir=r", "--sharp_path=p", "--crop_size=100"], 1, "a multiple of 16, not 100"),
         (["--run_dir=r", "--sharp_path=p", "--lr=0"], 1, "lr must be positive, not 0.0"),
         (["--run_dir=r", "--sharp_path=p", "--lr=inf"], 1, "lr must be positive, not inf"),
-        (["--run_dir=r", "--sharp_path=p", "--max_blur=1e6"], 1, "max_blur must be 0 to crop_size"),
+        (
+            ["--run_dir=r", "--sharp_path=p", "--max_blur=1e6"],
+            1,
+            "max_blur must be 0 to 256 pixels",
+        ),
         (["--run_dir=r", "--sharp_path=p", "--seed=4294967296"], 1, "seed must be"),
         (["--run_dir=", "--sharp_path=p"], 1, "--run_dir is needed"),
         (["--run_dir=r", "--sharp_path=no/such"], 1, "no/such: no such folder"),

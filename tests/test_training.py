@@ -233,7 +233,7 @@ def test_the_time_bound_saves_and_stops(tmp_path, photos, monkeypatch):
 
 def test_a_step_that_ruins_the_network_is_not_saved(tmp_path, photos):
     config = configuration(sharp_path=photos, lr=1e30, end_lr=1e30)
-    with pytest.raises(FloatingPointError, match="at step 1; no checkpoint was written"):
+    with pytest.raises(FloatingPointError, match="output is not finite at step 1; no checkpoint"):
         train(config, tmp_path / "run", save_every=1, report=lambda _: None)
     assert checkpoints.in_run(tmp_path / "run") == []
 
@@ -261,7 +261,7 @@ def test_a_run_on_other_data_is_refused(tmp_path, photos, photo):
     config = configuration(sharp_path=photos, max_steps=1)
     train(config, tmp_path / "run", report=lambda _: None)
     write_image(f"{photos}/new.png", photo[:64, :64])
-    with pytest.raises(ValueError, match="other data: 3 examples then, 4 now"):
+    with pytest.raises(ValueError, match=r"other data: was .*3.*, is .*4"):
         train(config, tmp_path / "run", resume=True)
 
 

@@ -122,6 +122,7 @@ def start_tensorflow(gpu: str | None, threads: int) -> None:
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+    os.environ["KERAS_BACKEND"] = "tensorflow"  # training, inference and export are TensorFlow
     if gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu
     with _quiet_stderr():

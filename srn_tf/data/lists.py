@@ -16,11 +16,15 @@ _SHOWN = 10
 
 @dataclasses.dataclass(frozen=True)
 class Pair:
-    """Paths of a sharp picture and the same picture blurred, and the file:line that names them."""
+    """Paths of a sharp picture and the same picture blurred, and the line of the list they are on.
+
+    `where` is file:line, `text` what the line says.
+    """
 
     sharp: pathlib.Path
     blurred: pathlib.Path
-    line: str
+    where: str
+    text: str
 
 
 def read_list(path, root) -> list[Pair]:
@@ -44,7 +48,7 @@ def read_list(path, root) -> list[Pair]:
         if len(words) != 2:
             problems.append(f"{where}: expected `sharp blurred`, found {len(words)} words")
             continue
-        pair = Pair(root / words[0], root / words[1], where)
+        pair = Pair(root / words[0], root / words[1], where, " ".join(words))
         missing = [file for file in (pair.sharp, pair.blurred) if not file.is_file()]
         problems += [f"{where}: no such file: {file}" for file in missing]
         pairs.append(pair)
@@ -87,14 +91,14 @@ class PairSource:
     def __init__(self, datalist, root, crop_size: int):
         self.pairs = read_list(datalist, root)
         self.crop_size = crop_size
-        self.names = [f"{pair.sharp.name} {pair.blurred.name}" for pair in self.pairs]
+        self.names = [pair.text for pair in self.pairs]
         problems = []
         for pair in self.pairs:
             files = (pair.sharp, pair.blurred)
             found = [problem for file in files if (problem := size_problem(file, crop_size))]
             if not found and image_size(pair.sharp) != image_size(pair.blurred):
                 found = [f"{pair.sharp} and {pair.blurred} differ in size"]
-            problems += [f"{pair.line}: {problem}" for problem in found]
+            problems += [f"{pair.where}: {problem}" for problem in found]
         refuse(problems)
 
     def __len__(self) -> int:
@@ -109,7 +113,7 @@ class PairSource:
         pair = self.pairs[index]
         blurred, sharp = read_image(pair.blurred), read_image(pair.sharp)
         if blurred.shape != sharp.shape:
-            raise ValueError(f"{pair.line}: {pair.sharp} and {pair.blurred} differ in size")
+            raise ValueError(f"{pair.where}: {pair.sharp} and {pair.blurred} differ in size")
         top, left = random_corner(rng, sharp.shape, self.crop_size)
         window = np.s_[top : top + self.crop_size, left : left + self.crop_size]
         return blurred[window], sharp[window]

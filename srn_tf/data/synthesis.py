@@ -118,8 +118,9 @@ class SyntheticSource:
         size = self.crop_size
         top, left = random_corner(rng, photo.shape, size)
         path = camera_path(rng, rng.uniform(0, self.max_blur), size)
-        # The blur is computed on the crop and a margin, as far as the photograph reaches.
-        margin = math.ceil(self.max_blur) + 2
+        # The blur is computed on the crop and a margin, as far as the photograph reaches: the
+        # shift, and in the corners what roll and zoom add to it.
+        margin = math.ceil(self.max_blur * (1 + math.sqrt(2) * (_ROLL_PART + _ZOOM_PART))) + 2
         y, x = max(top - margin, 0), max(left - margin, 0)
         region = photo[y : top + size + margin, x : left + size + margin]
         blurred = blur_along(region, path, linear_light=rng.random() < 0.5)
