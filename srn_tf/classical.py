@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from skimage import restoration
 
+from srn_tf.arrays import restore_arrays
 from srn_tf.config import CLASSICAL
 
 _WIENER_BALANCE = 0.1
@@ -59,16 +60,24 @@ class ClassicalDeblurrer:
         self.kernel = line_kernel(length, angle)
 
     def deblur(self, image: np.ndarray) -> np.ndarray:
-        """uint8 [height, width, 3] -> the same, restored channel by channel and rounded."""
+        """As `inference.Deblurrer.deblur`; restored channel by channel."""
+        return self.deblur_batch(image[np.newaxis])[0]
+
+    def deblur_batch(self, images: np.ndarray) -> np.ndarray:
+        """As `inference.Deblurrer.deblur_batch`."""
+        return restore_arrays(images, 1, self._restore)
+
+    def _restore(self, blurred: np.ndarray, peak) -> np.ndarray:
         # Mirrored borders, because deconvolution takes the picture to go on beyond its edge.
         margin = 2 * len(self.kernel)
-        padded = np.pad(image, [(margin, margin)] * 2 + [(0, 0)], mode="symmetric")
-        channels = np.moveaxis(padded.astype(np.float64) / 255, -1, 0)
-        restored = np.stack([self._restore(channel) for channel in channels], axis=-1)
-        restored = restored[margin:-margin, margin:-margin]
-        return np.rint(np.clip(restored, 0, 1) * 255).astype(np.uint8)
-
-    def _restore(self, channel: np.ndarray) -> np.ndarray:
-        if self.method == "wiener":
-            return restoration.wiener(channel, self.kernel, _WIENER_BALANCE)
-        return restoration.richardson_lucy(channel, self.kernel, _RICHARDSON_LUCY_ITERATIONS)
+        restored = []
+        for channel in blurred[..., 0]:
+            padded = np.pad(channel.astype(np.float64) / peak, margin, mode="symmetric")
+            if self.method == "wiener":
+                result = restoration.wiener(padded, self.kernel, _WIENER_BALANCE)
+            else:
+                result = restoration.richardson_lucy(
+                    padded, self.kernel, _RICHARDSON_LUCY_ITERATIONS
+                )
+            restored.append(result[margin:-margin, margin:-margin])
+        return np.stack(restored)[..., np.newaxis]

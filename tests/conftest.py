@@ -66,10 +66,15 @@ def golden(name: str):
 
 
 def randomize(model, seed: int = 0, scale: float = 0.1) -> None:
-    """Gives every variable random values: fresh biases and residual outputs are zero."""
+    """Gives every variable random values: fresh biases and residual outputs are zero.
+
+    Networks whose output is the picture itself make it gray on average, not black.
+    """
     rng = np.random.default_rng(seed)
+    residual = getattr(model.config, "residual", model.name != "srn")
     for variable in model.variables:
-        variable.assign(rng.normal(0, scale, variable.shape))
+        gray = 0.5 if variable.path.endswith("dec1_0/bias") and not residual else 0.0
+        variable.assign(rng.normal(gray, scale, variable.shape))
 
 
 def run_python(code: str, **environment) -> str:

@@ -1,31 +1,29 @@
-"""Deblurring pictures and scoring them, through the command as a user types it."""
+"""Deblurring arrays: any size, any kind of picture, in tiles, in the precision asked for."""
 
-import csv
-import subprocess
-import sys
+import logging
 
-import cv2
 import numpy as np
 import pytest
-import skimage.metrics
-from conftest import SMALL, TESTS, randomize
-from scipy.ndimage import correlate1d
+import tensorflow as tf
+from conftest import SMALL, randomize
 
 import srn_tf
-from srn_tf.cli import test as command
-from srn_tf.images import read_image, write_image
+from srn_tf import inference, tiling
 from srn_tf.inference import Deblurrer
-from srn_tf.metrics import psnr, ssim, ssim_matlab3d
+
+
+def exact(model, blurred) -> np.ndarray:
+    """The network's result for a uint8 colour picture, [0, 255], neither clipped nor rounded."""
+    height, width = blurred.shape[:2]
+    extra = [(0, -height % 16), (0, -width % 16), (0, 0)]
+    padded = np.pad(blurred, extra, mode="edge")[np.newaxis].astype(np.float32) / 255
+    return 255 * np.array(model(padded)[-1])[0, :height, :width]
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (16, 16), (37, 50)])
 def test_any_size_is_padded_by_its_edge_cropped_and_rounded(model, photo, height, width):
     blurred = photo[:height, :width]
-    extra = [(0, -height % 16), (0, -width % 16), (0, 0)]
-    padded = np.pad(blurred, extra, mode="edge")[np.newaxis].astype(np.float32) / 255
-    exact = np.array(model(padded)[-1])[0, :height, :width]
-    expected = np.rint(np.clip(exact, 0, 1) * 255)
-    assert exact.std() > 0
+    expected = np.rint(np.clip(exact(model, blurred), 0, 255))
     restored = Deblurrer(model).deblur(blurred)
     assert restored.dtype == np.uint8
     assert restored.shape == blurred.shape
@@ -39,197 +37,194 @@ def test_a_one_channel_model_restores_each_channel_alone(photo):
     randomize(model)
     image = photo[:32, :48]
     restored = Deblurrer(model).deblur(image)
+    assert restored.std() > 1
     for channel in range(3):
-        alone = np.array(model(image[np.newaxis, ..., channel, np.newaxis] / np.float32(255))[-1])
-        expected = np.clip(alone[0, ..., 0], 0, 1) * 255
-        np.testing.assert_allclose(restored[..., channel], expected, atol=0.51)
+        alone = exact(model, image[..., channel, np.newaxis])[..., 0]
+        np.testing.assert_allclose(restored[..., channel], np.clip(alone, 0, 255), atol=0.51)
 
 
-def test_one_trace_serves_all_sizes(model, photo):
+def test_16_bits_and_floats_are_restored_finer_than_8_bits(model, photo):
+    blurred = photo[:32, :48]
+    expected = np.clip(exact(model, blurred), 0, 255)
     deblurrer = Deblurrer(model)
-    for size in (16, 33, 50):
-        deblurrer.deblur(photo[:size, :size])
-    assert deblurrer._restore.experimental_get_tracing_count() == 1
+    sixteen = deblurrer.deblur(blurred.astype(np.uint16) * 257)
+    assert sixteen.dtype == np.uint16
+    np.testing.assert_allclose(sixteen / 257, expected, atol=0.01)
+    for dtype in (np.float32, np.float64):
+        restored = deblurrer.deblur((blurred / 255).astype(dtype))
+        assert restored.dtype == dtype
+        np.testing.assert_allclose(restored * 255, expected, atol=0.01)
 
 
-def test_the_command_restores_a_folder_and_scores_it(tmp_path, checkpoint, model, photo, capsys):
-    sharp = {"a.png": photo[:40, :60], "b.bmp": photo[100:133, 50:98]}
-    for name, picture in sharp.items():
-        write_image(tmp_path / "sharp" / name, picture)
-        write_image(tmp_path / "blurred" / name, picture // 2)
-    (tmp_path / "blurred" / "notes.txt").write_text("no picture")
-    status = command.main(
-        [
-            f"--input_path={tmp_path / 'blurred'}",
-            f"--output_path={tmp_path / 'out'}",
-            f"--sharp_path={tmp_path / 'sharp'}",
-            f"--checkpoint={checkpoint}",
-        ]
-    )
-    assert status == 0
-    names = sorted(path.name for path in (tmp_path / "out").iterdir())
-    assert names == ["a.png", "b.bmp", "scores.csv"]
-    with open(tmp_path / "out" / "scores.csv") as file:
-        rows = list(csv.DictReader(file))
-    assert [row["name"] for row in rows] == ["a.png", "b.bmp", "mean"]
-    expected = {}
-    for row in rows[:2]:
-        restored = Deblurrer(model).deblur(sharp[row["name"]] // 2)
-        np.testing.assert_array_equal(read_image(tmp_path / "out" / row["name"]), restored)
-        expected[row["name"]] = psnr(sharp[row["name"]], restored)
-        assert float(row["psnr"]) == pytest.approx(expected[row["name"]], abs=1e-4)
-    assert float(rows[2]["psnr"]) == pytest.approx(np.mean(list(expected.values())), abs=1e-4)
-    assert "pictures deblurred: 2" in capsys.readouterr().out
-
-
-def test_a_broken_file_is_named_and_the_others_go_on(tmp_path, checkpoint, photo):
-    write_image(tmp_path / "in" / "good.png", photo[:20, :20])
-    whole = (tmp_path / "in" / "good.png").read_bytes()
-    (tmp_path / "in" / "broken.png").write_bytes(b"no picture")
-    (tmp_path / "in" / "empty.jpg").touch()
-    (tmp_path / "in" / "cut.png").write_bytes(whole[: len(whole) // 2])
-    # A process of its own: what libraries print while they start and read must not show either.
-    result = subprocess.run(
-        [
-            *(sys.executable, "test.py"),
-            f"--input_path={tmp_path / 'in'}",
-            f"--output_path={tmp_path / 'out'}",
-            f"--checkpoint={checkpoint}",
-        ],
-        cwd=TESTS.parent,
-        capture_output=True,
-        text=True,
-    )
-    assert result.returncode == 1
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["good.png"]
-    assert result.stdout == f"pictures deblurred: 1, in {tmp_path / 'out'}\n"
-    errors = result.stderr.splitlines()
-    assert len(errors) == 3
-    for name, line in zip(("broken.png", "cut.png", "empty.jpg"), errors, strict=True):
-        assert line.startswith(f"srn-test: {tmp_path / 'in' / name}: ")
+@pytest.mark.parametrize("name", ["color_lstm_residual", "lstm"])
+def test_alpha_passes_untouched_and_gray_stays_gray(photo, name):
+    model = srn_tf.create_model(name, **SMALL)
+    randomize(model)
+    deblurrer = Deblurrer(model)
+    color, alpha = photo[:32, :48], photo[:32, 100:148, :1]
+    restored = deblurrer.deblur(color)
+    assert restored.std() > 1
+    with_alpha = deblurrer.deblur(np.dstack([color, alpha]))
+    np.testing.assert_array_equal(with_alpha, np.dstack([restored, alpha]))
+    gray = color[..., 0]
+    if model.config.channels == 1:
+        expected = exact(model, gray[..., np.newaxis])[..., 0]
+    else:
+        expected = exact(model, np.dstack([gray] * 3)).mean(axis=-1)
+    plain = deblurrer.deblur(gray)
+    np.testing.assert_allclose(plain, np.clip(expected, 0, 255), atol=1)
+    np.testing.assert_array_equal(deblurrer.deblur(gray[..., np.newaxis])[..., 0], plain)
+    gray_alpha = deblurrer.deblur(np.dstack([gray, alpha]))
+    np.testing.assert_array_equal(gray_alpha, np.dstack([plain, alpha]))
 
 
 @pytest.mark.parametrize(
-    ("flags", "message"),
+    ("image", "message"),
     [
-        ({}, "--input_path is needed"),
-        ({"input_path": "{}", "output_path": "{}/out"}, "--checkpoint is needed"),
-        (
-            {"input_path": "{}", "output_path": "{}/out", "checkpoint": "{}/none"},
-            "none: no such checkpoint",
-        ),
-        (
-            {"input_path": "{}/no", "output_path": "{}/out", "checkpoint": "{}/model.npz"},
-            "no: no such file or folder",
-        ),
-        (
-            {"input_path": "{}/a.png", "output_path": "{}", "checkpoint": "{}/model.npz"},
-            "is the folder of the input",
-        ),
-        (
-            {
-                "input_path": "{}/a.png",
-                "output_path": "{}/s",
-                "sharp_path": "{}/s",
-                "checkpoint": "{}/model.npz",
-            },
-            "the sharp pictures there would be overwritten",
-        ),
-        (
-            {
-                "input_path": "{}/a.png",
-                "output_path": "{}/out",
-                "sharp_path": "{}/none",
-                "checkpoint": "{}/model.npz",
-            },
-            "none: no such folder of sharp pictures",
-        ),
-        (
-            {"input_path": "{}/a.png", "output_path": "{}/a.png", "checkpoint": "{}/model.npz"},
-            "a.png: cannot be made a folder",
-        ),
+        (np.zeros((8, 8, 5), np.uint8), r"\[8, 8, 5\]"),
+        (np.zeros((0, 8, 3), np.uint8), r"\[0, 8, 3\]"),
+        (np.zeros(8, np.uint8), r"\[8\]"),
+        (np.zeros((8, 8, 3), np.int32), "uint8, uint16 or floating-point, not int32"),
+        (np.full((8, 8, 3), 255.0), r"within \[0, 1\], not \[255, 255\]"),
+        (np.full((8, 8, 3), np.nan), r"within \[0, 1\], not \[nan, nan\]"),
     ],
 )
-def test_mistakes_get_one_clear_line(tmp_path, checkpoint, photo, capsys, flags, message):
-    write_image(tmp_path / "a.png", photo[:16, :16])
-    (tmp_path / "s").mkdir()
-    words = [f"--{name}={value.format(tmp_path)}" for name, value in flags.items()]
-    assert command.main(words) == 1
-    (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("srn-test: ")
-    assert message in line
-
-
-@pytest.mark.parametrize(
-    "image",
-    [
-        np.zeros((8, 8, 3), np.float32),
-        np.zeros((8, 8, 3), np.uint16),
-        np.zeros((8, 8, 4), np.uint8),
-        np.zeros((8, 8), np.uint8),
-        np.zeros((0, 8, 3), np.uint8),
-    ],
-)
-def test_arrays_that_are_no_8_bit_colour_picture_are_refused(model, image):
-    with pytest.raises(ValueError, match=r"must be uint8 \[height, width, 3\], not"):
+def test_arrays_that_are_no_picture_are_refused(model, image, message):
+    with pytest.raises(ValueError, match=f"a .*picture must be .*{message}"):
         Deblurrer(model).deblur(image)
 
 
-def test_pictures_too_small_for_ssim_and_too_long_for_their_format_are_named(
-    tmp_path, checkpoint, photo, capsys
-):
-    write_image(tmp_path / "in" / "small.png", photo[:8, :20])
-    write_image(tmp_path / "in" / "whole.png", photo[:20, :20])
-    cv2.imwrite(str(tmp_path / "long.png"), np.zeros((1, 17000, 3), np.uint8))
-    (tmp_path / "long.png").rename(tmp_path / "in" / "long.webp")  # WebP ends at 16383 pixels
-    words = [f"--input_path={tmp_path / 'in'}", f"--sharp_path={tmp_path / 'in'}"]
-    paths = [f"--output_path={tmp_path / 'out'}", f"--checkpoint={checkpoint}"]
-    assert command.main([*words, *paths]) == 1
-    long, small = capsys.readouterr().err.splitlines()
-    assert "long.webp: a picture of 17000x1 cannot be written in this format" in long
-    assert "small.png: SSIM needs 11 pixels a side, not 20x8" in small
-    with open(tmp_path / "out" / "scores.csv") as file:
-        assert [row["name"] for row in csv.DictReader(file)] == ["whole.png", "mean"]
+def test_a_batch_gives_what_each_picture_gives_alone(photo):
+    model = srn_tf.create_model("lstm", **SMALL)
+    randomize(model)
+    images = np.stack([photo[i : i + 40, :50] for i in (0, 100, 200)])
+    deblurrer = Deblurrer(model)
+    alone = np.stack([deblurrer.deblur(image) for image in images])
+    assert len(np.unique(alone, axis=0)) == 3
+    np.testing.assert_allclose(deblurrer.deblur_batch(images).astype(int), alone, atol=1)
 
 
-def test_psnr_of_a_known_error():
-    sharp = np.full((16, 16, 3), 100, np.uint8)
-    assert psnr(sharp, sharp + np.uint8(5)) == pytest.approx(20 * np.log10(255 / 5))
-    assert psnr(sharp, sharp) == float("inf")
+def test_one_trace_serves_all_sizes(model, photo, monkeypatch):
+    deblurrer = Deblurrer(model)
+    monkeypatch.setattr(model, "step", None)  # a further trace would need it
+    for size in (16, 33, 50):
+        assert deblurrer.deblur(photo[:size, :size]).shape == (size, size, 3)
 
 
-def noisy(photo):
-    sharp = photo[200:260, 200:280]
-    noise = np.random.default_rng(0).normal(0, 20, sharp.shape)
-    return sharp, np.clip(sharp + noise, 0, 255).astype(np.uint8)
+# Tiles
 
 
-def test_ssim_is_the_mean_over_the_channels(photo):
-    sharp, other = noisy(photo)
-    options = {"gaussian_weights": True, "use_sample_covariance": False, "data_range": 255}
-    channels = [
-        skimage.metrics.structural_similarity(sharp[..., c], other[..., c], **options)
-        for c in range(3)
-    ]
-    assert ssim(sharp, other) == pytest.approx(np.mean(channels))
+@pytest.mark.parametrize("size", [(16, 16), (256, 272), (272, 1040), (800, 528)])
+@pytest.mark.parametrize("state_ratio", [1, 4])
+def test_tiles_are_cut_and_stitched_where_they_belong(size, state_ratio):
+    """Of a network that returns what it is given, every part must come back in its place."""
+    positions = np.arange(size[0] * size[1], dtype=np.float32).reshape(1, *size, 1) / 2**20
+    tiles = []
+
+    def step(blurred, estimate=None, state=None):
+        if estimate is not None:
+            np.testing.assert_allclose(estimate, blurred[:, ::2, ::2], rtol=1e-6)
+            spacing = 2 * state_ratio
+            np.testing.assert_allclose(state[0], blurred[:, ::spacing, ::spacing], rtol=1e-6)
+        tiles.append(blurred.shape)
+        return blurred, (blurred[:, ::state_ratio, ::state_ratio],)
+
+    config = srn_tf.MODELS["color"]
+    restored = tiling.restore_in_tiles([step] * 3, positions, 1, config, tile=256)
+    np.testing.assert_allclose(restored, positions, rtol=1e-6)
+    assert max(max(shape) for shape in tiles) <= 256
 
 
-def test_ssim_matlab3d_follows_its_definition(photo):
-    """An independent computation: an explicit 11x11x11 window on edge-padded volumes."""
-    sharp, other = noisy(photo)
-    window = np.exp(-(np.arange(-5, 6) ** 2) / (2 * 1.5**2))
-    window /= window.sum()
+@pytest.mark.parametrize("name", ["color_lstm", "lstm", "mscnn", "pss_nsc", "sr_edrb1"])
+def test_tiles_give_the_result_of_the_whole_picture(photo, name):
+    small = {"width": 6, "blocks": 2} if name == "mscnn" else {"widths": (4, 6, 8)}
+    if name not in ("mscnn", "pss_nsc"):
+        small |= {"blocks": 1}
+    model = srn_tf.create_model(name, **small)
+    randomize(model, scale=0.02 if name == "pss_nsc" else 0.1)
+    deblurrer = Deblurrer(model)
+    blurred = np.pad(photo, [(0, 100), (0, 30), (0, 0)], mode="reflect")
+    whole = deblurrer.deblur(blurred)
+    deblurrer.tile = tiling.SMALLEST_TILE
+    tiled = deblurrer.deblur(blurred)
+    assert whole.std() > 1
+    assert np.abs(tiled.astype(int) - whole).max() <= 1
 
-    def smooth(volume):
-        padded = np.pad(volume, 5, mode="edge")
-        for axis in range(3):
-            padded = correlate1d(padded, window, axis=axis)
-        return padded[5:-5, 5:-5, 5:-5]
 
-    x, y = sharp.astype(float), other.astype(float)
-    mx, my = smooth(x), smooth(y)
-    sx, sy, sxy = smooth(x * x) - mx * mx, smooth(y * y) - my * my, smooth(x * y) - mx * my
-    c1, c2 = 6.5025, 58.5225
-    values = (2 * mx * my + c1) * (2 * sxy + c2) / ((mx**2 + my**2 + c1) * (sx + sy + c2))
-    assert ssim_matlab3d(sharp, other) == pytest.approx(values.mean(), abs=1e-9)
-    assert ssim_matlab3d(sharp, other) > ssim(sharp, other)
+def test_out_of_memory_halves_the_tile_and_goes_on(model, photo, caplog):
+    deblurrer = Deblurrer(model)
+    expected = deblurrer.deblur(photo)
+    deblurrer.tile, steps = 1024, deblurrer._steps
+
+    def limited(step):
+        def run(blurred, *rest):
+            if blurred.shape[1] > 300:
+                raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
+            return step(tf.constant(blurred), *rest)
+
+        return run
+
+    deblurrer._steps = [limited(step) for step in steps]
+    restored = deblurrer.deblur(photo)
+    assert np.abs(restored.astype(int) - expected).max() <= 1
+    assert deblurrer.tile == 256
+    assert "out of memory with tiles of 1024 pixels; going on with 256" in caplog.text
+    deblurrer.tile = 400  # half of which is less than the smallest
+    with pytest.raises(tf.errors.ResourceExhaustedError):
+        deblurrer.deblur(photo[:400, :400])
+
+
+def test_the_tile_follows_from_the_memory_at_hand(monkeypatch, model):
+    class Memory:
+        available = 64 * 2**30
+
+    monkeypatch.setattr(inference.psutil, "virtual_memory", lambda: Memory)
+    assert Deblurrer(model).tile == 1408
+    Memory.available = 10**9
+    assert Deblurrer(model).tile == 704  # half a gigabyte, of a thousand bytes a pixel
+    Memory.available = 0
+    assert Deblurrer(model).tile == tiling.SMALLEST_TILE
+    assert Deblurrer(model, tile=512).tile == 512
+    with pytest.raises(ValueError, match="tile must be at least 256 pixels, not 100"):
+        Deblurrer(model, tile=100)
+
+
+# Precision
+
+
+def test_the_precision_is_the_one_asked_for(checkpoint, photo):
+    blurred = photo[:64, :64]
+    float32 = Deblurrer(checkpoint, precision="float32")
+    bfloat16 = Deblurrer(checkpoint, precision="bfloat16")
+    assert (float32.precision, bfloat16.precision) == ("float32", "bfloat16")
+    a, b = (d.deblur((blurred / 255).astype(np.float32)) for d in (float32, bfloat16))
+    assert 0 < np.abs(a - b).max() < 0.05
+    with pytest.raises(ValueError, match="must be one of auto, float32, bfloat16, float16, not"):
+        Deblurrer(checkpoint, precision="half")
+
+
+@pytest.mark.parametrize(("slow", "chosen"), [("float32", "bfloat16"), ("bfloat16", "float32")])
+def test_auto_takes_what_this_machine_is_faster_with(checkpoint, monkeypatch, slow, chosen):
+    conv2d, sleep = tf.nn.conv2d, inference.time.sleep
+
+    def timed(picture, *rest):
+        sleep(0.05 if picture.dtype.name == slow else 0)
+        return conv2d(tf.ones((1, 8, 8, 1)), tf.ones((1, 1, 1, 1)), 1, "SAME")
+
+    monkeypatch.setattr(tf.nn, "conv2d", timed)
+    inference.fastest_precision.cache_clear()
+    try:
+        assert Deblurrer(checkpoint).precision == chosen
+    finally:
+        inference.fastest_precision.cache_clear()
+
+
+def test_a_network_has_its_own_precision():
+    model = srn_tf.create_model("color", dtype="mixed_bfloat16", **SMALL)
+    assert Deblurrer(model).precision == "bfloat16"
+
+
+def test_nothing_is_logged_when_all_is_well(model, photo, caplog):
+    with caplog.at_level(logging.INFO, "srn_tf"):
+        Deblurrer(model).deblur(photo)
+    assert caplog.records == []

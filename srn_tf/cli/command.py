@@ -8,7 +8,6 @@ import tempfile
 from absl import flags
 
 from srn_tf import __version__
-from srn_tf.config import PRECISIONS
 
 USAGE_ERROR = 2
 FAILURE = 1
@@ -49,9 +48,6 @@ def define_checkpoint_flags(values: flags.FlagValues, models) -> None:
         "the model the checkpoint must be; default: what it says, or what fits it.",
         flag_values=values,
     )
-    flags.DEFINE_enum(
-        "precision", "float32", list(PRECISIONS), "to compute in.", flag_values=values
-    )
 
 
 def run(program: str, summary: str, values: flags.FlagValues, execute, argv=None) -> int:
@@ -85,6 +81,9 @@ def run(program: str, summary: str, values: flags.FlagValues, execute, argv=None
         if values.help:
             print(f"{program} {summary}{values.get_help()}", flush=True)
             return 0
+        # OpenCV and its FFmpeg would tell of damaged files in words of their own.
+        os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+        os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
         return execute(values)
     except BrokenPipeError:
         # The reader has seen enough, as `head` does. Nothing can be flushed to it at exit either.
@@ -121,7 +120,6 @@ def start_tensorflow(gpu: str | None, threads: int) -> None:
         ValueError: if `gpu` names none that is there.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     os.environ["KERAS_BACKEND"] = "tensorflow"  # training, inference and export are TensorFlow
     if gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu

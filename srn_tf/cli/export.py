@@ -25,6 +25,9 @@ def define_flags() -> flags.FlagValues:
         "output_path", None, "folder to write, which must not exist.", flag_values=values
     )
     define_checkpoint_flags(values, list(MODELS))
+    flags.DEFINE_enum(
+        "precision", "float32", list(PRECISIONS), "to compute in.", flag_values=values
+    )
     define_device_flags(values)
     return values
 

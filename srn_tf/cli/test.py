@@ -1,5 +1,6 @@
 """srn-test: deblurs pictures with a trained network, and scores them."""
 
+import dataclasses
 import pathlib
 import sys
 
@@ -13,13 +14,20 @@ from srn_tf.cli.command import (
     run,
     start_tensorflow,
 )
-from srn_tf.config import CLASSICAL, MODELS
+from srn_tf.config import CLASSICAL, MODELS, PRECISIONS
 
-SUMMARY = """deblurs every picture of a folder, of any size, under the same file name.
+SUMMARY = """deblurs pictures of any size and format, under the same file name.
 
-    srn-test --input_path photos --output_path restored --checkpoint runs/color
+    srn-test --input_path photos --output_path restored --checkpoint runs/color --report
+A single picture, a pattern in quotes, a text file with a path a line, or a video will do as well.
 With the sharp pictures, matched by file name, it prints PSNR and SSIM and writes scores.csv:
     srn-test --input_path blurred --output_path restored --checkpoint runs/color --sharp_path sharp
+The test set of GOPRO, from its list:
+    srn-test --datalist data_lists/gopro_test.txt --data_root GOPRO/test --output_path restored \\
+        --checkpoint runs/color
+The benchmark of Köhler et al., against all ground truths of each picture:
+    srn-test --input_path BlurryImages --output_path restored --checkpoint runs/color \\
+        --koehler_path GroundTruth
 For comparison, a classical deconvolution of a motion along a line that you know:
     srn-test --input_path photos --output_path restored --model wiener --blur_length 9 \\
         --blur_angle 30
@@ -28,29 +36,92 @@ For comparison, a classical deconvolution of a motion along a line that you know
 
 def define_flags() -> flags.FlagValues:
     values = flags.FlagValues()
-    flags.DEFINE_string(
-        "input_path", None, "folder of pictures, or one picture.", flag_values=values
+
+    def define(kind, *words, **rules):
+        getattr(flags, f"DEFINE_{kind}")(*words, flag_values=values, **rules)
+
+    define(
+        "string",
+        "input_path",
+        None,
+        "folder of pictures, one picture, a pattern such as 'photos/*.jpg', a text file (.txt) "
+        "with a path a line, or a video (mp4, mov, avi).",
     )
-    flags.DEFINE_string("output_path", None, "folder for the results.", flag_values=values)
-    flags.DEFINE_string(
+    define("string", "output_path", None, "folder for the results.")
+    define("boolean", "recursive", False, "look into the folders of --input_path, too.")
+    define("boolean", "overwrite", False, "restore pictures again whose result is there.")
+    define(
+        "enum",
+        "format",
+        None,
+        ["png", "jpg", "webp", "bmp", "tiff"],
+        "of the results; default: as the input.",
+    )
+    define(
+        "integer",
+        "quality",
+        95,
+        "of JPEG and WebP, 1 to 100.",
+        lower_bound=1,
+        upper_bound=100,
+    )
+    define(
+        "float",
+        "max_megapixels",
+        300,
+        "larger pictures are refused, millions of pixels.",
+        lower_bound=0,
+    )
+    define(
+        "boolean", "report", False, "write report.html, a page to compare before and after with."
+    )
+    define(
+        "string",
         "sharp_path",
         None,
         "folder of the sharp pictures, by the same file names, to score against.",
-        flag_values=values,
+    )
+    define("string", "datalist", None, "list of pairs, in place of --input_path and --sharp_path.")
+    define("string", "data_root", None, "folder that the paths in --datalist begin in.")
+    define(
+        "string",
+        "koehler_path",
+        None,
+        "folder of the ground truths of the benchmark of Köhler et al., to score by its protocol.",
     )
     define_checkpoint_flags(values, [*MODELS, *CLASSICAL])
-    flags.DEFINE_float(
+    define(
+        "enum",
+        "precision",
+        "auto",
+        ["auto", *PRECISIONS],
+        "to compute in; auto: bfloat16 where this machine is faster with it, else float32.",
+    )
+    define(
+        "integer",
+        "tile",
+        None,
+        "longest side in pixels of what the network sees at once; default: as memory allows.",
+    )
+    define(
+        "integer",
+        "batch_size",
+        None,
+        "pictures of equal size to restore at once; default: 8 on a GPU, 1 on a processor.",
+        lower_bound=1,
+    )
+    define(
+        "float",
         "blur_length",
         None,
         "length of the motion in pixels; for --model wiener and richardson_lucy.",
-        flag_values=values,
     )
-    flags.DEFINE_float(
+    define(
+        "float",
         "blur_angle",
         None,
         "direction of the motion in degrees, counterclockwise from the row of pixels; for --model "
         "wiener and richardson_lucy.",
-        flag_values=values,
     )
     define_device_flags(values)
     return values
@@ -58,46 +129,166 @@ def define_flags() -> flags.FlagValues:
 
 def execute(values: flags.FlagValues) -> int:
     classical = values.model in CLASSICAL
+    source = "datalist" if values.datalist is not None else "input_path"
     needed = ("blur_length", "blur_angle") if classical else ("checkpoint",)
-    require(values, "input_path", "output_path", *needed)
-    if classical and values.checkpoint is not None:
-        raise ValueError(f"--checkpoint has no part in --model {values.model}")
-    if values.sharp_path is not None:
-        sharp_path = pathlib.Path(values.sharp_path)
-        if not sharp_path.is_dir():
-            raise ValueError(f"{sharp_path}: no such folder of sharp pictures")
-        if sharp_path.resolve() == pathlib.Path(values.output_path).resolve():
-            raise ValueError(f"{sharp_path}: the sharp pictures there would be overwritten")
+    require(values, source, "output_path", *needed)
+    from srn_tf.video import CODECS
+
+    is_video = pathlib.Path(values[source].value).suffix.lower() in CODECS
+    _refuse_what_has_no_part(values, classical, is_video)
+    jobs = [] if is_video else _find_jobs(values)
     start_tensorflow(values.gpu, values.threads)
-    from srn_tf import evaluation
+    deblurrer = _create_deblurrer(values, classical)
+    if is_video:
+        return _deblur_video(values, deblurrer)
+    return _deblur_pictures(values, deblurrer, jobs)
+
+
+def _refuse_what_has_no_part(values: flags.FlagValues, classical: bool, is_video: bool) -> None:
+    """Raises ValueError for a flag that would change nothing."""
+    pairs = ("sharp_path", "koehler_path", "report", "recursive", "format", "quality")
+    rules = [
+        (classical, f"--model {values.model}", ("checkpoint", "precision", "tile", "batch_size")),
+        (not classical, "a network", ("blur_length", "blur_angle")),
+        (values.datalist, "--datalist", ("input_path", "sharp_path", "recursive", "koehler_path")),
+        (not values.datalist, "--input_path", ("data_root",)),
+        (values.koehler_path, "--koehler_path", ("sharp_path",)),
+        (is_video, "a video", (*pairs, "max_megapixels", "batch_size")),
+    ]
+    for applies, what, others in rules:
+        for name in others:
+            if applies and values[name].present:
+                raise ValueError(f"--{name} has no part beside {what}")
+
+
+def _find_jobs(values: flags.FlagValues) -> list:
+    from srn_tf.folders import find_jobs, jobs_of_list
+
+    extension = values.format and f".{values.format}"
+    if values.datalist:
+        return jobs_of_list(values.datalist, values.data_root or ".", values.output_path, extension)
+    for path in (values.sharp_path, values.koehler_path):
+        if path and not pathlib.Path(path).is_dir():
+            raise ValueError(f"{path}: no such folder of sharp pictures")
+    jobs = find_jobs(
+        values.input_path, values.output_path, values.recursive, extension, values.sharp_path
+    )
+    if values.koehler_path:
+        from srn_tf import koehler
+
+        for job in jobs:  # before hours of work, not after
+            koehler.ground_truths(values.koehler_path, job.name)
+    return jobs
+
+
+def _create_deblurrer(values: flags.FlagValues, classical: bool):
     from srn_tf.classical import ClassicalDeblurrer
-    from srn_tf.inference import Deblurrer, deblur_files
+    from srn_tf.inference import Deblurrer
 
     if classical:
-        deblurrer = ClassicalDeblurrer(values.model, values.blur_length, values.blur_angle)
-    else:
-        deblurrer = Deblurrer(values.checkpoint, values.precision, values.model)
-    rows, failures, done = [], [], 0
-    for path, result in deblur_files(deblurrer, values.input_path, values.output_path):
-        if isinstance(result, Exception):
-            failures.append(result)
-            continue
-        done += 1
-        if values.sharp_path is not None:
-            try:
-                rows.append(evaluation.score(path, *result, values.sharp_path))
-            except (ValueError, OSError) as error:
-                failures.append(error)
-    if rows:
-        rows = evaluation.with_mean(rows)
-        scores = pathlib.Path(values.output_path) / "scores.csv"
-        evaluation.write_csv(scores, rows)
-        evaluation.print_table(rows)
-        print(f"scores in {scores}")
-    print(f"pictures deblurred: {done}, in {values.output_path}")
+        return ClassicalDeblurrer(values.model, values.blur_length, values.blur_angle)
+    deblurrer = Deblurrer(values.checkpoint, values.precision, values.tile, values.model)
+    print(f"computing in {deblurrer.precision}", flush=True)
+    return deblurrer
+
+
+def _deblur_pictures(values: flags.FlagValues, deblurrer, jobs) -> int:
+    import tensorflow as tf
+
+    from srn_tf import evaluation, report
+    from srn_tf.folders import deblur_files, explain
+    from srn_tf.images import read_image
+    from srn_tf.progress import progress
+
+    def finish(job):
+        """The scores and the entry in the report, from the files as they are on the disk."""
+        row = entry = None
+        if job.sharp is not None:
+            row = evaluation.score(job.name, job.source, job.target, job.sharp)
+        if values.report:
+            pictures = [read_image(path) for path in (job.source, job.target)]
+            height, width = pictures[1].shape[:2]
+            thumbnails = tuple(map(report.thumbnail, pictures))
+            scores = row and {key: value for key, value in row.items() if key != "name"}
+            files = (job.name, job.source, job.target)
+            entry = report.Entry(*files, width, height, thumbnails, None, scores)
+        return row, entry
+
+    results = []
+    batch_size = values.batch_size or (8 if tf.config.list_physical_devices("GPU") else 1)
+    with progress("deblurring", len(jobs)) as advance:
+        for result in deblur_files(
+            deblurrer,
+            jobs,
+            overwrite=values.overwrite,
+            quality=values.quality,
+            max_megapixels=values.max_megapixels,
+            batch_size=batch_size,
+            finish=finish,
+        ):
+            results.append(result)
+            advance(result.job.name)
+    there = [result for result in results if result.restored]
+    finished = [result for result in there if result.extra]
+    output_path = pathlib.Path(values.output_path)
+    rows = [result.extra[0] for result in finished if result.extra[0]]
+    if values.koehler_path and there:
+        from srn_tf import koehler
+
+        pictures = [(result.job.name, result.job.target) for result in there]
+        rows = list(koehler.evaluate(pictures, values.koehler_path))
+        _write_scores(output_path, rows, evaluation.summarize(rows, koehler.trajectory))
+    elif rows:
+        _write_scores(output_path, rows, evaluation.summarize(rows))
+    if values.report and finished:
+        entries = [
+            dataclasses.replace(result.extra[1], seconds=result.seconds) for result in finished
+        ]
+        report.write_report(output_path / "report.html", entries, f"{output_path.name}, deblurred")
+        print(f"report in {output_path / 'report.html'}")
+    for result in results:
+        for note in result.notes:
+            print(f"{result.job.name}: {note}")
+    before = sum(result.seconds is None for result in there)
+    print(
+        f"pictures deblurred: {len(there) - before}, in {values.output_path}"
+        + (f"; there before: {before} (--overwrite restores them again)" if before else "")
+    )
+    failures = [result for result in results if result.error]
     for failure in failures:
-        print(f"srn-test: {failure}", file=sys.stderr)
+        print(f"srn-test: {explain(failure)}", file=sys.stderr)
     return FAILURE if failures else 0
+
+
+def _write_scores(output_path: pathlib.Path, rows, means) -> None:
+    from srn_tf import evaluation
+
+    evaluation.write_csv(output_path / "scores.csv", rows, means)
+    evaluation.write_json(output_path / "scores.json", rows, means)
+    evaluation.print_table(rows, means)
+    print(f"scores in {output_path / 'scores.csv'} and scores.json")
+
+
+def _deblur_video(values: flags.FlagValues, deblurrer) -> int:
+    from srn_tf.progress import progress
+    from srn_tf.video import Video, deblur_video
+
+    source = pathlib.Path(values.input_path)
+    target = pathlib.Path(values.output_path, source.name)
+    if target.exists():
+        if target.samefile(source):
+            raise ValueError(f"{target}: is the video to read, and would be overwritten")
+        if not values.overwrite:
+            print(f"{target}: there before (--overwrite restores it again)")
+            return 0
+    expected = Video(source).frames
+    with progress("deblurring", expected) as advance:
+        frames = deblur_video(deblurrer, source, target, advance)
+    print(f"frames deblurred: {frames}, in {target}; sound is not kept")
+    if frames < expected:
+        print(f"srn-test: {source}: of {expected} frames {frames} could be read", file=sys.stderr)
+        return FAILURE
+    return 0
 
 
 def main(argv=None) -> int:

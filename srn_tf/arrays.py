@@ -1,0 +1,67 @@
+"""Pictures of any kind as what a network sees, and back: dtypes, gray, alpha, batches."""
+
+import numpy as np
+
+
+def restore_arrays(images: np.ndarray, model_channels: int, restore) -> np.ndarray:
+    """Takes pictures of any kind to what a network sees, and its result back.
+
+    Args:
+        images: as `Deblurrer.deblur` takes them, [batch, height, width] or with channels behind.
+        model_channels: 3 for a model of colour pictures, 1 for one that sees each channel alone.
+        restore: a function of blurred [batch, height, width, model_channels] and the value of
+            white in it, to float32 of that shape in [0, 1], which may go beyond.
+
+    Returns:
+        Pictures of the kind of `images`.
+
+    Raises:
+        ValueError: for arrays that are no such pictures.
+    """
+    channels = 1 if images.ndim == 3 else images.shape[-1]
+    if images.ndim not in (3, 4) or not 1 <= channels <= 4 or not images.size:
+        raise ValueError(
+            "a picture must be [height, width] or [height, width, 1 to 4 channels], not "
+            f"{list(images.shape[1:])}"
+        )
+    peak = _peak(images)
+    pictures = images.reshape(*images.shape[:3], channels)
+    count, height, width, _ = pictures.shape
+    colors = 3 if channels >= 3 else 1
+    blurred = pictures[..., :colors]
+    if model_channels == 1:
+        planes = np.moveaxis(blurred, -1, 0).reshape(-1, height, width, 1)
+        planes = restore(planes, peak).reshape(colors, count, height, width)
+        restored = np.moveaxis(planes, 0, -1)
+    elif colors == 1:
+        gray = np.broadcast_to(blurred, (count, height, width, 3))
+        restored = restore(gray, peak).mean(axis=-1, keepdims=True)
+    else:
+        restored = restore(blurred, peak)
+    result = pictures.copy()
+    result[..., :colors] = _to_dtype(restored, images.dtype, peak)
+    return result.reshape(images.shape)
+
+
+def _peak(images: np.ndarray):
+    """The value of white.
+
+    Raises:
+        ValueError: for another dtype, or floating-point values beyond [0, 1].
+    """
+    if images.dtype in (np.uint8, np.uint16):
+        return np.iinfo(images.dtype).max
+    if not np.issubdtype(images.dtype, np.floating):
+        raise ValueError(f"a picture must be uint8, uint16 or floating-point, not {images.dtype}")
+    low, high = images.min(), images.max()
+    if not (low >= 0 and high <= 1):  # also where one is not a number
+        raise ValueError(f"a floating-point picture must be within [0, 1], not [{low:g}, {high:g}]")
+    return 1
+
+
+def _to_dtype(restored: np.ndarray, dtype, peak) -> np.ndarray:
+    values = np.clip(restored, 0, 1)
+    if np.issubdtype(dtype, np.integer):
+        values *= np.float32(peak)
+        np.rint(values, out=values)
+    return values.astype(dtype)
