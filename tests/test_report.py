@@ -132,11 +132,13 @@ def test_the_page_names_no_other_machine(tmp_path):
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
     """A headless Chromium of 1280x900."""
-    webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium")
+    from selenium import webdriver
+
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     driver = shutil.which("chromedriver")
     if not chromium or not driver:
-        pytest.skip("needs chromium and chromedriver")
+        missing = "needs chromium and chromedriver"
+        pytest.fail(missing) if os.environ.get("REQUIRE_BROWSER") else pytest.skip(missing)
     options = webdriver.ChromeOptions()
     options.binary_location = chromium
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
@@ -341,6 +343,12 @@ def test_scores_and_their_means_are_shown_with_the_gain(show, tmp_path):
     assert "PSNR 20.00 → ∞ +∞ dB" in cards[0]
     assert "restored earlier" in cards[0]
     assert "PSNR ∞ → ∞ 0.00 dB" in cards[1]
+    browser = show(entry(tmp_path, "a.png", scores=scores(20, 21.5)), identical)
+    summary = find(browser, ".summary").text.splitlines()
+    assert summary[2:6] == [
+        *("PSNR, mean of 1", "20.00 → 21.50 +1.50 dB"),
+        *("SSIM, mean", "0.5000 → 0.7500 +0.2500"),
+    ]
 
 
 @pytest.mark.browser
