@@ -37,6 +37,8 @@ class Deblurrer:
         model: the network.
         precision: the one in use.
         tile: in pixels; becomes smaller where a GPU runs out of memory.
+        on_tile: function to call after each tile with how many of a picture are done, and how many
+            there are, over all scales.
 
     Raises:
         ValueError: if the checkpoint cannot be used, or the precision or tile is outside its rule.
@@ -62,6 +64,7 @@ class Deblurrer:
         policies = {policy: precision for precision, policy in PRECISIONS.items()}
         self.precision = policies[self.model.dtype_policy.name]
         self.tile = tile or _tile_for_memory()
+        self.on_tile = lambda done, total: None
         self._steps = _compile_steps(self.model)
 
     def deblur(self, image: np.ndarray) -> np.ndarray:
@@ -98,7 +101,9 @@ class Deblurrer:
             parts = [padded[i : i + at_once] for i in range(0, len(padded), at_once)]
             try:
                 restored = [
-                    restore_in_tiles(self._steps, part, peak, self.model.config, self.tile)
+                    restore_in_tiles(
+                        self._steps, part, peak, self.model.config, self.tile, self.on_tile
+                    )
                     for part in parts
                 ]
                 break

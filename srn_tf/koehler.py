@@ -147,7 +147,7 @@ def score(name: str, restored_path, ground_truth_paths, advance=lambda text: Non
 
 
 def evaluate(pictures, ground_truth_folder):
-    """Scores restored pictures; yields a row of `score` for each.
+    """Scores restored pictures, one after the other.
 
     All ground truths are looked for before the first is computed. The rows go into
     `evaluation.summarize(rows, koehler.trajectory)` and its writers.
@@ -156,13 +156,19 @@ def evaluate(pictures, ground_truth_folder):
         pictures: list of (name, path of the restored picture).
         ground_truth_folder: as `ground_truths` takes it.
 
+    Yields:
+        For each picture a row of `score`, or the ValueError or OSError that it raised.
+
     Raises:
-        ValueError, OSError: as `ground_truths` and `score`.
+        ValueError: as `ground_truths`.
     """
     work = [(name, path, ground_truths(ground_truth_folder, name)) for name, path in pictures]
-    with progress("Scoring", sum(len(paths) for *_, paths in work)) as advance:
+    with progress("scoring", sum(len(paths) for *_, paths in work)) as advance:
         for name, path, paths in work:
-            yield score(name, path, paths, advance)
+            try:
+                yield score(name, path, paths, advance)
+            except (ValueError, OSError) as error:
+                yield error
 
 
 def _shift(image, down, right):

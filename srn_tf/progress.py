@@ -17,8 +17,8 @@ from rich.progress import (
 def progress(description: str, total: int, completed: int = 0):
     """A progress bar on standard error, where that is a terminal.
 
-    Gives a function `advance(text)`, to be called after each of the `total` parts of the work, with
-    a few words to show beside the bar.
+    Gives a function `advance(text, parts=1)`, to be called after each of the `total` parts of the
+    work, with a few words to show beside the bar; with `parts=0` it changes the words alone.
     """
     console = Console(stderr=True)
     bar = Progress(
@@ -34,4 +34,4 @@ def progress(description: str, total: int, completed: int = 0):
     )
     with bar:
         task = bar.add_task(description, total=total, completed=completed, text="")
-        yield lambda text="": bar.update(task, advance=1, text=text)
+        yield lambda text="", parts=1: bar.update(task, advance=parts, text=text)

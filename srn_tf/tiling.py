@@ -17,7 +17,9 @@ OVERLAP = 64
 SMALLEST_TILE = 4 * OVERLAP
 
 
-def restore_in_tiles(steps, blurred: np.ndarray, peak, config, tile: int) -> np.ndarray:
+def restore_in_tiles(
+    steps, blurred: np.ndarray, peak, config, tile: int, on_tile=lambda done, total: None
+) -> np.ndarray:
     """Runs a network over a picture, scale by scale and tile by tile.
 
     Args:
@@ -29,15 +31,20 @@ def restore_in_tiles(steps, blurred: np.ndarray, peak, config, tile: int) -> np.
         peak: what a value of `blurred` is divided by to come into [0, 1].
         config: of the network; `scales` and `size_multiple` are used.
         tile: longest side of a tile in pixels.
+        on_tile: called after each tile with how many are done, and how many there are.
 
     Returns:
         float32 of the same shape, not clipped.
     """
+    factors = [2**i for i in reversed(range(config.scales))]
+    images = [blurred[:, ::factor, ::factor] for factor in factors]
+    grids = [
+        _grid(*image.shape[1:3], tile, multiple=config.size_multiple // factor)
+        for image, factor in zip(images, factors, strict=True)
+    ]
+    done, total = 0, sum(map(len, grids))
     estimate, state = None, ()
-    for scale, step in enumerate(steps):
-        factor = 2 ** (config.scales - 1 - scale)
-        image = blurred[:, ::factor, ::factor]
-        grid = _grid(*image.shape[1:3], tile, multiple=config.size_multiple // factor)
+    for scale, (step, image, grid) in enumerate(zip(steps, images, grids, strict=True)):
         stitched = None
         for rows, columns in grid:
             window = np.s_[:, rows.slice, columns.slice]
@@ -49,6 +56,8 @@ def restore_in_tiles(steps, blurred: np.ndarray, peak, config, tile: int) -> np.
                 inputs += [tuple(_window(part, image, rows, columns) for part in state)]
             tile_estimate, tile_state = step(*inputs)
             results = [tile_estimate, *(tile_state if scale < config.scales - 1 else ())]
+            done += 1
+            on_tile(done, total)
             if len(grid) == 1:
                 stitched = results
                 break

@@ -45,9 +45,12 @@ def test_a_folder_is_restored_and_scored(tmp_path, deblur, model, photo):
         write_image(tmp_path / "in" / name, picture // 2)
     (tmp_path / "in" / "notes.txt").write_text("no picture")
     write_image(tmp_path / "in" / ".hidden.png", photo[:20, :20])
-    status, out, err = deblur(f"--sharp_path={tmp_path / 'sharp'}")
+    status, out, err = deblur(f"--sharp_path={tmp_path / 'sharp'}", "--report")
     assert (status, err) == (0, [])
-    assert written(tmp_path / "out") == ["a.png", "b.bmp", "scores.csv", "scores.json"]
+    files = ["a.png", "b.bmp", "report.html", "scores.csv", "scores.json"]
+    assert written(tmp_path / "out") == files
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert page.count('"blurred_psnr"') == 2
     with open(tmp_path / "out" / "scores.csv") as file:
         rows = list(csv.DictReader(file))
     assert [row["name"] for row in rows] == ["a.png", "b.bmp", "mean"]
@@ -353,12 +356,14 @@ def test_pictures_too_small_for_ssim_and_too_long_for_their_format_are_named(
     write_image(tmp_path / "in" / "whole.png", photo[:20, :20])
     cv2.imwrite(str(tmp_path / "in" / "long.png"), np.zeros((1, 17000, 3), np.uint8))
     # WebP ends at 16383 pixels.
-    status, _, err = deblur(f"--sharp_path={tmp_path / 'in'}", "--format=webp")
+    status, _, err = deblur(f"--sharp_path={tmp_path / 'in'}", "--format=webp", "--report")
     assert status == 1
     long, small = err
     assert "long.webp: a picture of 17000x1 cannot be written in this format" in long
     assert "small.png: SSIM needs 11 pixels a side, not 20x8" in small
-    assert written(tmp_path / "out") == ["scores.csv", "scores.json", "small.webp", "whole.webp"]
+    files = ["report.html", "scores.csv", "scores.json", "small.webp", "whole.webp"]
+    assert written(tmp_path / "out") == files
+    assert "small.webp" in (tmp_path / "out" / "report.html").read_text()  # without scores
     with open(tmp_path / "out" / "scores.csv") as file:
         assert [row["name"] for row in csv.DictReader(file)] == ["whole.webp", "mean"]
 

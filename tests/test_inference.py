@@ -130,8 +130,12 @@ def test_tiles_are_cut_and_stitched_where_they_belong(size, state_ratio):
         return blurred, (blurred[:, ::state_ratio, ::state_ratio],)
 
     config = srn_tf.MODELS["color"]
-    restored = tiling.restore_in_tiles([step] * 3, positions, 1, config, tile=256)
+    told = []
+    restored = tiling.restore_in_tiles(
+        [step] * 3, positions, 1, config, tile=256, on_tile=lambda *counts: told.append(counts)
+    )
     np.testing.assert_allclose(restored, positions, rtol=1e-6)
+    assert told == [(i + 1, len(tiles)) for i in range(len(tiles))]
     assert max(max(shape) for shape in tiles) <= 256
 
 

@@ -195,28 +195,37 @@ def _create_deblurrer(values: flags.FlagValues, classical: bool):
 def _deblur_pictures(values: flags.FlagValues, deblurrer, jobs) -> int:
     import tensorflow as tf
 
-    from srn_tf import evaluation, report
+    from srn_tf import evaluation, koehler, report
     from srn_tf.folders import deblur_files, explain
     from srn_tf.images import read_image
     from srn_tf.progress import progress
 
     def finish(job):
-        """The scores and the entry in the report, from the files as they are on the disk."""
-        row = entry = None
+        """Scores, what kept them from being computed, and the entry in the report.
+
+        From the files, because scores are those of the picture as saved.
+        """
+        scores = error = entry = None
         if job.sharp is not None:
-            row = evaluation.score(job.name, job.source, job.target, job.sharp)
+            try:
+                scores = evaluation.score(job.name, job.source, job.target, job.sharp)
+            except (ValueError, OSError) as problem:
+                error = problem
         if values.report:
             pictures = [read_image(path) for path in (job.source, job.target)]
-            height, width = pictures[1].shape[:2]
-            thumbnails = tuple(map(report.thumbnail, pictures))
-            scores = row and {key: value for key, value in row.items() if key != "name"}
-            files = (job.name, job.source, job.target)
-            entry = report.Entry(*files, width, height, thumbnails, None, scores)
-        return row, entry
+            entry = report.Entry(
+                *(job.name, job.source, job.target),
+                *reversed(pictures[1].shape[:2]),
+                tuple(map(report.thumbnail, pictures)),
+                seconds=None,
+                scores=scores and {k: v for k, v in scores.items() if k != "name"},
+            )
+        return scores, error, entry
 
-    results = []
+    rows, entries, notes, errors, done, before = [], [], [], [], 0, 0
     batch_size = values.batch_size or (8 if tf.config.list_physical_devices("GPU") else 1)
     with progress("deblurring", len(jobs)) as advance:
+        deblurrer.on_tile = lambda tile, tiles: advance(f"tile {tile} of {tiles}", parts=0)
         for result in deblur_files(
             deblurrer,
             jobs,
@@ -226,38 +235,39 @@ def _deblur_pictures(values: flags.FlagValues, deblurrer, jobs) -> int:
             batch_size=batch_size,
             finish=finish,
         ):
-            results.append(result)
+            done += result.restored
+            before += result.restored and result.seconds is None
+            notes += [f"{result.job.name}: {note}" for note in result.notes]
+            if result.error:
+                errors.append(explain(result))
+            if result.extra:
+                scores, error, entry = result.extra
+                rows += [scores] if scores else []
+                errors += [error] if error else []
+                entries += [dataclasses.replace(entry, seconds=result.seconds)] if entry else []
             advance(result.job.name)
-    there = [result for result in results if result.restored]
-    finished = [result for result in there if result.extra]
-    output_path = pathlib.Path(values.output_path)
-    rows = [result.extra[0] for result in finished if result.extra[0]]
-    if values.koehler_path and there:
-        from srn_tf import koehler
-
-        pictures = [(result.job.name, result.job.target) for result in there]
-        rows = list(koehler.evaluate(pictures, values.koehler_path))
-        _write_scores(output_path, rows, evaluation.summarize(rows, koehler.trajectory))
-    elif rows:
-        _write_scores(output_path, rows, evaluation.summarize(rows))
-    if values.report and finished:
-        entries = [
-            dataclasses.replace(result.extra[1], seconds=result.seconds) for result in finished
-        ]
-        report.write_report(output_path / "report.html", entries, f"{output_path.name}, deblurred")
-        print(f"report in {output_path / 'report.html'}")
-    for result in results:
-        for note in result.notes:
-            print(f"{result.job.name}: {note}")
-    before = sum(result.seconds is None for result in there)
+    sequence = evaluation.first_folder
+    if values.koehler_path:
+        sequence = koehler.trajectory
+        pictures = [(job.name, job.target) for job in jobs if job.target.exists()]
+        for row in koehler.evaluate(pictures, values.koehler_path):
+            (rows if isinstance(row, dict) else errors).append(row)
+    if rows:
+        _write_scores(pathlib.Path(values.output_path), rows, evaluation.summarize(rows, sequence))
+    if entries:
+        page = pathlib.Path(values.output_path, "report.html")
+        name = pathlib.Path(values.datalist or values.input_path).resolve().name
+        report.write_report(page, entries, f"{name}, deblurred")
+        print(f"report in {page}")
+    for note in notes:
+        print(note)
     print(
-        f"pictures deblurred: {len(there) - before}, in {values.output_path}"
+        f"pictures deblurred: {done - before}, in {values.output_path}"
         + (f"; there before: {before} (--overwrite restores them again)" if before else "")
     )
-    failures = [result for result in results if result.error]
-    for failure in failures:
-        print(f"srn-test: {explain(failure)}", file=sys.stderr)
-    return FAILURE if failures else 0
+    for error in errors:
+        print(f"srn-test: {error}", file=sys.stderr)
+    return FAILURE if errors else 0
 
 
 def _write_scores(output_path: pathlib.Path, rows, means) -> None:
