@@ -42,33 +42,54 @@ def restore_in_tiles(
         _grid(*image.shape[1:3], tile, multiple=config.size_multiple // factor)
         for image, factor in zip(images, factors, strict=True)
     ]
-    done, total = 0, sum(map(len, grids))
-    estimate, state = None, ()
-    for scale, (step, image, grid) in enumerate(zip(steps, images, grids, strict=True)):
-        stitched = None
-        for rows, columns in grid:
-            window = np.s_[:, rows.slice, columns.slice]
-            inputs = [image[window].astype(np.float32) / np.float32(peak)]
-            if scale > 0:
-                # Both are half as large as this scale; the state is smaller by the network's
-                # strides, too.
-                inputs += [_window(estimate, image, rows, columns)]
-                inputs += [tuple(_window(part, image, rows, columns) for part in state)]
-            tile_estimate, tile_state = step(*inputs)
-            results = [tile_estimate, *(tile_state if scale < config.scales - 1 else ())]
-            done += 1
-            on_tile(done, total)
-            if len(grid) == 1:
-                stitched = results
-                break
-            stitched = stitched or [_canvas(part, image, rows, columns) for part in results]
-            for canvas, part in zip(stitched, results, strict=True):
-                _blend(canvas, np.asarray(part), image, rows, columns)
-        if len(grid) > 1:
-            dtypes = [np.asarray(part).dtype for part in results]
-            stitched = [c.astype(d, copy=False) for c, d in zip(stitched, dtypes, strict=True)]
-        estimate, *state = stitched
-    return np.asarray(estimate)
+    total, count = sum(map(len, grids)), itertools.count(1)
+    coarse = []  # estimate and state of the scale before
+    for step, image, grid in zip(steps, images, grids, strict=True):
+        tiles = _restore_tiles(step, image, peak, grid, coarse, lambda: on_tile(next(count), total))
+        coarse = _stitch(tiles, image)
+    return np.asarray(coarse[0])
+
+
+def _restore_tiles(step, image, peak, grid, coarse, on_tile):
+    """Yields where each tile of a scale lies, and its estimate and state as one list."""
+    for rows, columns in grid:
+        inputs = [image[:, rows.slice, columns.slice].astype(np.float32) / np.float32(peak)]
+        if coarse:
+            estimate, *state = (_below(part, image, rows, columns) for part in coarse)
+            inputs += [estimate, tuple(state)]
+        estimate, state = step(*inputs)
+        on_tile()
+        yield rows, columns, [estimate, *state]
+
+
+def _below(coarse, image, rows: "_Span", columns: "_Span"):
+    """The part of an array of the scale before that lies under a tile of `image`."""
+    ratio = image.shape[1] // coarse.shape[1]
+    return coarse[:, rows.scaled(ratio), columns.scaled(ratio)]
+
+
+def _stitch(tiles, image) -> list:
+    """Whole arrays from those of all tiles, which may be smaller than `image` by their strides."""
+    wholes = dtypes = None
+    for rows, columns, parts in tiles:
+        height, width = (span.slice.stop - span.slice.start for span in (rows, columns))
+        if (height, width) == image.shape[1:3]:
+            return parts
+        ratios = [height // part.shape[1] for part in parts]
+        if wholes is None:
+            dtypes = [np.asarray(part).dtype for part in parts]
+            wholes = [
+                np.zeros(
+                    (part.shape[0], *(size // ratio for size in image.shape[1:3]), part.shape[3]),
+                    np.float32,
+                )
+                for part, ratio in zip(parts, ratios, strict=True)
+            ]
+        for whole, part, ratio in zip(wholes, parts, ratios, strict=True):
+            weights = rows.weights[::ratio, np.newaxis] * columns.weights[::ratio]
+            window = whole[:, rows.scaled(ratio), columns.scaled(ratio)]
+            window += np.asarray(part) * weights[..., np.newaxis]
+    return [whole.astype(dtype, copy=False) for whole, dtype in zip(wholes, dtypes, strict=True)]
 
 
 class _Span:
@@ -113,22 +134,3 @@ def _spans(size: int, tile: int, multiple: int) -> list[_Span]:
 
 def _grid(height: int, width: int, tile: int, multiple: int) -> list[tuple[_Span, _Span]]:
     return list(itertools.product(_spans(height, tile, multiple), _spans(width, tile, multiple)))
-
-
-def _window(coarse, image, rows: _Span, columns: _Span):
-    """The part of an array of the scale before that lies under a tile of `image`."""
-    ratio = image.shape[1] // coarse.shape[1]
-    return coarse[:, rows.scaled(ratio), columns.scaled(ratio)]
-
-
-def _canvas(part, image, rows: _Span, columns: _Span) -> np.ndarray:
-    """Zeros for the whole of what `part` is of one tile."""
-    ratio = (rows.slice.stop - rows.slice.start) // part.shape[1]
-    height, width = image.shape[1] // ratio, image.shape[2] // ratio
-    return np.zeros((part.shape[0], height, width, part.shape[3]), np.float32)
-
-
-def _blend(canvas, part, image, rows: _Span, columns: _Span) -> None:
-    ratio = image.shape[1] // canvas.shape[1]
-    weights = rows.weights[::ratio, np.newaxis] * columns.weights[::ratio]
-    canvas[:, rows.scaled(ratio), columns.scaled(ratio)] += part * weights[..., np.newaxis]
