@@ -16,6 +16,7 @@ from srn_tf.images import (
     EXTENSIONS,
     MAX_MEGAPIXELS,
     QUALITY,
+    Picture,
     find_images,
     read_picture,
     write_picture,
@@ -238,7 +239,7 @@ def deblur_files(
 
 
 def _take_alike(reading, batch_size: int) -> list[tuple]:
-    """The next picture, or exception, or None; and those behind it that are of its kind."""
+    """The next picture, or exception, or None; and those behind it of the same size and kind."""
     group = []
     while reading and len(group) < batch_size:
         job, future = reading[0]
@@ -246,14 +247,18 @@ def _take_alike(reading, batch_size: int) -> list[tuple]:
             picture = future.result()
         except Exception as error:  # whatever a damaged file makes a decoder do
             picture = error
-        kind = getattr(getattr(picture, "pixels", None), "shape", None)
-        if group and (kind is None or kind != group[0][1].pixels.shape):
+        is_picture = isinstance(picture, Picture)
+        if group and not (is_picture and _kind(picture) == _kind(group[0][1])):
             break
         reading.popleft()
         group.append((job, picture))
-        if kind is None:
+        if not is_picture:
             break
     return group
+
+
+def _kind(picture: Picture) -> tuple:
+    return picture.pixels.shape, picture.pixels.dtype
 
 
 def _restore(deblurrer, pictures) -> tuple[list, float]:

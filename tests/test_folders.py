@@ -398,6 +398,15 @@ def test_pictures_of_equal_size_go_in_batches_and_none_is_mixed_up(tmp_path, pho
         np.testing.assert_array_equal(read_image(job.target), expected, err_msg=f"picture {i}")
 
 
+def test_pictures_of_other_bits_do_not_share_a_batch(tmp_path, photo):
+    write_image(tmp_path / "in" / "a.png", photo[:20, :20])
+    write_picture(tmp_path / "in" / "b.png", Picture(photo[:20, :20].astype(np.uint16)))
+    doubler, jobs = Doubler(), folders.find_jobs(tmp_path / "in", tmp_path / "out")
+    assert all(result.restored for result in folders.deblur_files(doubler, jobs, batch_size=2))
+    assert doubler.batches == [1, 1]
+    assert read_picture(tmp_path / "out" / "a.png").pixels.dtype == np.uint8
+
+
 def test_reading_and_writing_go_on_while_the_network_computes(tmp_path, photo, monkeypatch):
     """The second picture is read, and the first one written, while the network has the other."""
     jobs = make_jobs(tmp_path, photo, [20] * 3)
