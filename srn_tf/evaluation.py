@@ -21,8 +21,8 @@ from rich.table import Table
 from rich.text import Text
 
 from srn_tf.files import atomic_file
-from srn_tf.images import read_image
 from srn_tf.metrics import psnr, ssim, ssim_luma, ssim_matlab3d
+from srn_tf.pictures import read_rgb
 
 METRICS = {"psnr": psnr, "ssim": ssim, "ssim_luma": ssim_luma, "ssim_matlab3d": ssim_matlab3d}
 _SHOWN = 50
@@ -46,10 +46,10 @@ def score(name: str, blurred_path, restored_path, sharp_path) -> dict:
     """
     if not pathlib.Path(sharp_path).is_file():
         raise ValueError(f"{sharp_path}: no such sharp picture")
-    sharp = read_image(sharp_path)
+    sharp = read_rgb(sharp_path)
     row = {"name": name}
     for prefix, path in (("blurred_", blurred_path), ("", restored_path)):
-        picture = read_image(path)
+        picture = read_rgb(path)
         require_same_size(path, picture, sharp_path, sharp)
         for metric, compute in METRICS.items():
             try:

@@ -5,6 +5,7 @@ import concurrent.futures
 import dataclasses
 import errno
 import glob
+import math
 import os
 import pathlib
 import time
@@ -12,18 +13,13 @@ import time
 import numpy as np
 
 from srn_tf.data.lists import read_list
-from srn_tf.images import (
-    EXTENSIONS,
-    MAX_MEGAPIXELS,
-    QUALITY,
-    Picture,
-    find_images,
-    read_picture,
-    write_picture,
-)
+from srn_tf.images import EXTENSIONS, find_images
+from srn_tf.pictures import MAX_MEGAPIXELS, QUALITY, Picture, read_picture, write_picture
 
 # Pictures that wait before and behind the network; each side has as many threads.
 _WAITING = 2
+# Pixels that a batch has at most: larger pictures gain nothing from company.
+_BATCH_PIXELS = 2**21
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,7 +79,7 @@ def find_jobs(
     """
     text, path = str(input_path), pathlib.Path(input_path)
     if path.is_dir():
-        sources, root = find_images(path, recursive, besides=output_path), path
+        sources, root = find_images(path, recursive), path
     elif path.is_file():
         sources = _read_paths(path) if path.suffix.lower() == ".txt" else [path]
         root = _common_folder(sources)
@@ -95,6 +91,12 @@ def find_jobs(
         root = _common_folder(sources)
     else:
         raise ValueError(f"{text}: no such file or folder")
+    output = os.path.realpath(output_path)
+    if output == os.path.realpath(root):
+        raise ValueError(f"{output_path}: is the folder of the input; choose another")
+    sources = [source for source in sources if not _is_below(os.path.realpath(source), output)]
+    if not sources:
+        raise ValueError(f"{text}: all pictures in it are in {output_path}, of the results")
     absolute_root = os.path.abspath(root)
     names = [os.path.relpath(os.path.abspath(source), absolute_root) for source in sources]
     sharp = [None if sharp_path is None else pathlib.Path(sharp_path, name) for name in names]
@@ -109,19 +111,33 @@ def jobs_of_list(datalist, data_root, output_path, extension: str | None = None)
     """
     pairs = read_list(datalist, data_root)
     names = [os.path.relpath(pair.blurred, data_root) for pair in pairs]
+    for name, pair in zip(names, pairs, strict=True):
+        if name.startswith(os.pardir):
+            raise ValueError(f"{pair.where}: {pair.blurred} is not below {data_root}")
     blurred, sharp = [pair.blurred for pair in pairs], [pair.sharp for pair in pairs]
     return _jobs(names, blurred, sharp, output_path, extension)
 
 
 def _read_paths(path: pathlib.Path) -> list[pathlib.Path]:
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        # Names need not be valid text.
+        lines = path.read_text(encoding="utf-8-sig", errors="surrogateescape").split("\n")
+    except OSError as error:
         raise ValueError(f"{path}: cannot be read as a list of paths ({error})") from None
-    sources = [pathlib.Path(line) for line in lines if line.strip()]
+    sources = {}  # in their order, each once
+    for number, line in enumerate(lines, start=1):
+        if not (line := line.removesuffix("\r")).strip():
+            continue
+        if "\0" in line or os.path.isdir(line):
+            raise ValueError(f"{path}:{number}: {line!r} is not the path of a picture")
+        sources[pathlib.Path(line)] = None
     if not sources:
         raise ValueError(f"{path}: no paths in this file")
-    return sources
+    return list(sources)
+
+
+def _is_below(path: str, folder: str) -> bool:
+    return path.startswith(os.path.join(folder, ""))
 
 
 def _common_folder(sources) -> str:
@@ -176,7 +192,8 @@ def deblur_files(
         overwrite: whether to restore pictures again whose result is there.
         quality: 1 to 100, of JPEG and WebP.
         max_megapixels: larger pictures fail, millions of pixels.
-        batch_size: up to how many pictures of equal size the network gets at once.
+        batch_size: up to how many pictures of equal size the network gets at once; fewer, where
+            they are large.
         finish: called in a thread with each job whose result is there; may raise ValueError.
 
     Yields:
@@ -187,7 +204,7 @@ def deblur_files(
     """
 
     def read(job):
-        if not overwrite and job.target.exists():
+        if not overwrite and job.target.is_file():
             return None
         return read_picture(job.source, max_megapixels)
 
@@ -250,6 +267,8 @@ def _take_alike(reading, batch_size: int) -> list[tuple]:
         is_picture = isinstance(picture, Picture)
         if group and not (is_picture and _kind(picture) == _kind(group[0][1])):
             break
+        if group and (len(group) + 1) * math.prod(picture.pixels.shape[:2]) > _BATCH_PIXELS:
+            break
         reading.popleft()
         group.append((job, picture))
         if not is_picture:
@@ -289,7 +308,7 @@ def _result(job: Job, future) -> Result:
 def explain(result: Result) -> str:
     """One line: the file, and why it failed."""
     error, source = result.error, str(result.job.source)
-    text = str(getattr(error, "message", None) or error or type(error).__name__).splitlines()[0]
-    if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
-        text = "not enough memory for this picture"
-    return text if source in text else f"{source}: {text}"
+    text = str(error) or type(error).__name__
+    text = text if source in text else f"{source}: {text}"
+    # A name may hold a line break, or what a terminal obeys.
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

@@ -2,6 +2,7 @@
 
 import functools
 import logging
+import math
 import pathlib
 import time
 
@@ -82,7 +83,7 @@ class Deblurrer:
 
         Raises:
             ValueError: for an array of another kind.
-            tf.errors.ResourceExhaustedError: if even small tiles do not fit into the memory.
+            MemoryError: if even small tiles do not fit into the memory.
         """
         return self.deblur_batch(image[np.newaxis])[0]
 
@@ -108,15 +109,25 @@ class Deblurrer:
                 ]
                 break
             except tf.errors.ResourceExhaustedError:
-                smaller = min(self.tile, max(padded.shape[1:3])) // 2
-                if smaller < SMALLEST_TILE:
-                    raise
-                logging.getLogger("srn_tf").warning(
-                    "out of memory with tiles of %d pixels; going on with %d", self.tile, smaller
-                )
-                self.tile = smaller
+                self._use_smaller_tiles(padded.shape)
         whole = restored[0] if len(restored) == 1 else np.concatenate(restored)
         return whole[:, :height, :width]
+
+    def _use_smaller_tiles(self, shape) -> None:
+        """Halves the tile, from what of it these pictures filled.
+
+        Raises:
+            MemoryError: if it is as small as it can be.
+        """
+        count, height, width, _ = shape
+        filled = min(self.tile, max(height, width, math.isqrt(count * height * width)))
+        if filled <= SMALLEST_TILE:
+            raise MemoryError(f"not enough memory, not even for tiles of {filled} pixels")
+        smaller = max(SMALLEST_TILE, filled // 2)
+        logging.getLogger("srn_tf").warning(
+            "out of memory with tiles of %d pixels; going on with %d", self.tile, smaller
+        )
+        self.tile = smaller
 
 
 def _compile_steps(model) -> list:

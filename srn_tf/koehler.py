@@ -29,8 +29,8 @@ import scipy.fft
 from skimage.registration import phase_cross_correlation
 
 from srn_tf.evaluation import require_same_size
-from srn_tf.images import read_image
 from srn_tf.metrics import ms_ssim
+from srn_tf.pictures import read_rgb
 from srn_tf.progress import progress
 
 # For picture 1, path 3 the authors' script passes over frame 30, as missing, and ends at 198.
@@ -100,7 +100,7 @@ def score(name: str, restored_path, ground_truth_paths, advance=lambda text: Non
         ValueError: for pictures that cannot be read, differ in size, are too small or all black.
         OSError: if a picture cannot be opened.
     """
-    restored = read_image(restored_path)
+    restored = read_rgb(restored_path)
     pixels = restored.astype(np.float64)
     transformed = scipy.fft.fft2(pixels.mean(-1))
     luma = pixels @ _LUMA
@@ -109,7 +109,7 @@ def score(name: str, restored_path, ground_truth_paths, advance=lambda text: Non
         raise ValueError(f"{restored_path}: all black; no intensity scale fits it")
     candidates = []
     for path in ground_truth_paths:
-        sharp = read_image(path)
+        sharp = read_rgb(path)
         require_same_size(restored_path, restored, path, sharp)
         truth = sharp.astype(np.float64)
         scale = float(np.vdot(truth, pixels) / energy)

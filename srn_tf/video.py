@@ -26,7 +26,7 @@ class Video:
 
     def __init__(self, path):
         self.path = pathlib.Path(path)
-        self._capture = cv2.VideoCapture(str(path))
+        self._capture = cv2.VideoCapture(_as_text(path))
         if not self._capture.isOpened():
             raise ValueError(f"{path}: not a video that can be read")
         self.width = int(self._capture.get(cv2.CAP_PROP_FRAME_WIDTH))
@@ -73,7 +73,7 @@ def deblur_video(deblurrer, source, target, advance=lambda: None) -> int:
         concurrent.futures.ThreadPoolExecutor(1) as writer,
     ):
         codec = cv2.VideoWriter_fourcc(*CODECS[target.suffix.lower()])
-        output = cv2.VideoWriter(str(temporary), codec, rate, (video.width, video.height))
+        output = cv2.VideoWriter(_as_text(temporary), codec, rate, (video.width, video.height))
         if not output.isOpened():
             raise ValueError(f"{target}: cannot be written as a video")
         reading, writing = reader.submit(video.read), None
@@ -92,3 +92,12 @@ def deblur_video(deblurrer, source, target, advance=lambda: None) -> int:
         if Video(temporary).frames != count:
             raise ValueError(f"{target}: could not be written whole; is the disk full?")
     return count
+
+
+def _as_text(path) -> str:
+    """OpenCV ends the process for a path that is not text."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"{path}: the path of a video must be valid UTF-8") from None
+    return str(path)

@@ -15,9 +15,10 @@ from PIL import Image
 
 from srn_tf import folders
 from srn_tf.cli import test as command
-from srn_tf.images import Picture, read_image, read_picture, write_image, write_picture
+from srn_tf.images import read_image, write_image
 from srn_tf.inference import Deblurrer
 from srn_tf.metrics import psnr
+from srn_tf.pictures import Picture, read_picture, write_picture
 
 
 @pytest.fixture
@@ -128,6 +129,56 @@ def test_recursive_keeps_the_tree_and_passes_over_hidden_folders_and_results(
     assert written(tmp_path / "in" / "out") == ["a.png", "deep/b.png", "deep/er/c.jpg"]
 
 
+def test_results_are_not_taken_as_input_by_the_next_run(tmp_path, deblur, photo, monkeypatch):
+    make_tree(tmp_path / "in", photo)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "link").symlink_to(tmp_path / "in" / "deep")
+    for _ in range(2):
+        status, out, err = deblur("--output_path=link/out", input_path="in/**/*.png")
+        assert (status, err) == (0, [])
+    assert "pictures deblurred: 0" in out
+    assert written(tmp_path / "in" / "deep" / "out") == ["a.png", "deep/b.png"]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [("in", "list.txt:2: 'in' is not the path of a picture"), ("a\0b", "list.txt:2: 'a\\x00b'")],
+)
+def test_lines_that_are_no_path_are_named(tmp_path, deblur, photo, monkeypatch, line, message):
+    make_tree(tmp_path / "in", photo)
+    (tmp_path / "list.txt").write_text(f"in/a.png\n{line}\n")
+    monkeypatch.chdir(tmp_path)
+    status, _, (error,) = deblur(input_path="list.txt")
+    assert status == 1
+    assert message in error
+
+
+def test_a_list_of_pairs_cannot_lead_out_of_the_output_folder(tmp_path, deblur, photo):
+    for name in ("set/a.png", "other/b.png"):
+        write_image(tmp_path / name, photo[:30, :30])
+    (tmp_path / "pairs.txt").write_text("a.png ../other/b.png\n")
+    flags = [f"--datalist={tmp_path / 'pairs.txt'}", f"--data_root={tmp_path / 'set'}"]
+    status, _, (error,) = deblur(*flags, input_path=None)
+    assert status == 1
+    assert "pairs.txt:1: " in error
+    assert "other/b.png is not below" in error
+
+
+def test_a_pipe_in_a_folder_is_not_waited_for(tmp_path, deblur, photo):
+    write_image(tmp_path / "in" / "a.png", photo[:20, :20])
+    os.mkfifo(tmp_path / "in" / "b.png")
+    assert deblur()[0] == 0
+    assert written(tmp_path / "out") == ["a.png"]
+
+
+def test_a_name_with_a_line_break_still_gets_one_line(tmp_path, deblur, photo):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a\nb\x1b.png").write_bytes(b"no picture")
+    status, _, (error,) = deblur()
+    assert status == 1
+    assert "a\\nb\\x1b.png: not a picture that can be read (of no known kind)" in error
+
+
 @pytest.mark.parametrize(
     ("pattern", "names"),
     [
@@ -211,7 +262,7 @@ def test_bad_files_are_named_and_the_others_go_on(tmp_path, checkpoint, photo):
     last = f"pictures deblurred: 1, in {tmp_path / 'out'}"
     assert result.stdout.splitlines() == ["computing in float32", last]
     reasons = {
-        "broken.png": "of no known format",
+        "broken.png": "of no known kind",
         "cut.png": "not a picture that can be read",
         "empty.jpg": "the file is empty",
         "gone.png": "No such file or directory",
@@ -281,7 +332,7 @@ def test_two_pictures_never_become_one(tmp_path, deblur, photo):
         ),
         (
             {"input_path": "{}", "output_path": "{}", "checkpoint": "{}/model.npz"},
-            "a.png: is a picture to read, and would be overwritten",
+            "is the folder of the input; choose another",
         ),
         (
             {
@@ -398,6 +449,15 @@ def test_pictures_of_equal_size_go_in_batches_and_none_is_mixed_up(tmp_path, pho
         np.testing.assert_array_equal(read_image(job.target), expected, err_msg=f"picture {i}")
 
 
+def test_large_pictures_go_alone(tmp_path, photo, monkeypatch):
+    monkeypatch.setattr(folders, "_BATCH_PIXELS", 2 * 20 * 20)
+    doubler = Doubler()
+    assert len(
+        list(folders.deblur_files(doubler, make_jobs(tmp_path, photo, [20] * 4), batch_size=4))
+    )
+    assert doubler.batches == [2, 2]
+
+
 def test_pictures_of_other_bits_do_not_share_a_batch(tmp_path, photo):
     write_image(tmp_path / "in" / "a.png", photo[:20, :20])
     write_picture(tmp_path / "in" / "b.png", Picture(photo[:20, :20].astype(np.uint16)))
@@ -498,6 +558,14 @@ def test_broken_videos_are_refused_and_nothing_is_written(tmp_path, deblur, phot
     assert status == 1
     assert "a.avi: is the video to read, and would be overwritten" in line
     assert not (tmp_path / "out").exists()
+
+
+def test_a_video_whose_path_is_no_text_is_refused(tmp_path, deblur, photo):
+    make_video(tmp_path / "a.avi", photo)
+    (tmp_path / "a.avi").rename(tmp_path / "a\udcff.avi")
+    status, _, (line,) = deblur(input_path="a\udcff.avi")
+    assert status == 1
+    assert "the path of a video must be valid UTF-8" in line
 
 
 def test_a_cut_video_gives_what_can_be_read_and_says_so(tmp_path, deblur, photo):

@@ -160,9 +160,9 @@ def test_out_of_memory_halves_the_tile_and_goes_on(model, photo, caplog):
     expected = deblurrer.deblur(photo)
     deblurrer.tile, steps = 1024, deblurrer._steps
 
-    def limited(step):
+    def limited(step, side=300):
         def run(blurred, *rest):
-            if blurred.shape[1] > 300:
+            if blurred.shape[1] > side:
                 raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
             return step(tf.constant(blurred), *rest)
 
@@ -173,9 +173,29 @@ def test_out_of_memory_halves_the_tile_and_goes_on(model, photo, caplog):
     assert np.abs(restored.astype(int) - expected).max() <= 1
     assert deblurrer.tile == 256
     assert "out of memory with tiles of 1024 pixels; going on with 256" in caplog.text
-    deblurrer.tile = 400  # half of which is less than the smallest
-    with pytest.raises(tf.errors.ResourceExhaustedError):
-        deblurrer.deblur(photo[:400, :400])
+    tile = deblurrer.tile  # the smallest
+    deblurrer._steps = [limited(step, 100) for step in steps]
+    with pytest.raises(MemoryError, match=f"not even for tiles of {tile} pixels"):
+        deblurrer.deblur(photo)
+
+
+def test_out_of_memory_splits_a_batch_before_its_pictures(model, photo, caplog):
+    deblurrer = Deblurrer(model, tile=1024)
+    images = np.stack([photo[:300, i : i + 300] for i in range(4)])
+    expected, steps = deblurrer.deblur_batch(images), deblurrer._steps
+
+    def limited(step):
+        def run(blurred, *rest):
+            if len(blurred) > 1:
+                raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
+            return step(tf.constant(blurred), *rest)
+
+        return run
+
+    deblurrer._steps = [limited(step) for step in steps]
+    np.testing.assert_allclose(deblurrer.deblur_batch(images).astype(int), expected, atol=1)
+    assert deblurrer.tile == 304  # 4 padded pictures were as much as a tile of 608
+    assert "going on with 304" in caplog.text
 
 
 def test_the_tile_follows_from_the_memory_at_hand(monkeypatch, model):

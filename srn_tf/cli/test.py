@@ -197,7 +197,7 @@ def _deblur_pictures(values: flags.FlagValues, deblurrer, jobs) -> int:
 
     from srn_tf import evaluation, koehler, report
     from srn_tf.folders import deblur_files, explain
-    from srn_tf.images import read_image
+    from srn_tf.pictures import read_rgb
     from srn_tf.progress import progress
 
     def finish(job):
@@ -212,7 +212,7 @@ def _deblur_pictures(values: flags.FlagValues, deblurrer, jobs) -> int:
             except (ValueError, OSError) as problem:
                 error = problem
         if values.report:
-            pictures = [read_image(path) for path in (job.source, job.target)]
+            pictures = [read_rgb(path) for path in (job.source, job.target)]
             entry = report.Entry(
                 *(job.name, job.source, job.target),
                 *reversed(pictures[1].shape[:2]),

@@ -1,6 +1,7 @@
 """Reading and writing pictures: what a photographer wants back comes back."""
 
 import io
+import struct
 
 import cv2
 import numpy as np
@@ -8,8 +9,9 @@ import pytest
 import tifffile
 from PIL import Image, ImageCms, ImageOps, PngImagePlugin
 
-from srn_tf import images
-from srn_tf.images import Picture, read_image, read_picture, write_picture
+from srn_tf import pictures
+from srn_tf.images import read_image
+from srn_tf.pictures import Picture, read_picture, read_rgb, write_picture
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><a>1</a></x:xmpmeta>'
@@ -21,7 +23,7 @@ def exif(orientation=None) -> bytes:
     tags[MAKE] = "Camera"
     tags.get_ifd(EXIF_IFD)[EXPOSURE_TIME] = (1, 60)
     if orientation:
-        tags[images._ORIENTATION] = orientation
+        tags[pictures._ORIENTATION] = orientation
     return tags.tobytes()
 
 
@@ -87,7 +89,7 @@ def test_pictures_are_turned_as_their_exif_says(tmp_path, photo, name, orientati
             image.save(path, exif=exif(orientation), **options)
     eight_bit = np.rint(stored / 257).astype(np.uint8) if "16" in name else stored
     reference = Image.fromarray(eight_bit)
-    reference.getexif()[images._ORIENTATION] = orientation
+    reference.getexif()[pictures._ORIENTATION] = orientation
     upright = np.asarray(ImageOps.exif_transpose(reference)).astype(float)
     picture = read_picture(path)
     read = picture.pixels / (257 if "16" in name else 1)
@@ -101,7 +103,7 @@ def test_pictures_are_turned_as_their_exif_says(tmp_path, photo, name, orientati
     ("name", "kept"),
     [
         ("a.png", {"exif", "icc_profile", "xmp", "dpi", "text"}),
-        ("a.jpg", {"exif", "icc_profile", "xmp", "dpi"}),
+        ("a.jpg", {"exif", "icc_profile", "xmp", "dpi", "iptc"}),
         ("a.webp", {"exif", "icc_profile", "xmp"}),
         ("a.tiff", {"exif", "icc_profile", "xmp", "dpi"}),
         ("a.bmp", {"dpi"}),
@@ -111,8 +113,16 @@ def test_pictures_are_turned_as_their_exif_says(tmp_path, photo, name, orientati
 )
 def test_metadata_is_kept_where_the_format_can(tmp_path, photo, name, kept):
     pixels = pixels_of(photo, np.uint16 if "16" in name else np.uint8, 3)
-    picture = Picture(pixels, exif(), SRGB, XMP, (300, 300), {"Title": "Grüße"})
-    write_picture(tmp_path / name, picture)
+    picture = Picture(
+        pixels,
+        exif=exif(),
+        icc_profile=SRGB,
+        xmp=XMP,
+        iptc=b"Photoshop 3.0\x00a caption",
+        dpi=(300, 300),
+        text={"Title": "Grüße"},
+    )
+    notes = write_picture(tmp_path / name, picture)
     back = read_picture(tmp_path / name)
     tags = Image.Exif()
     tags.load(back.exif or b"")
@@ -123,8 +133,14 @@ def test_metadata_is_kept_where_the_format_can(tmp_path, photo, name, kept):
         "xmp": (back.xmp or b"").strip(b"\0") == XMP,
         "dpi": back.dpi is not None and back.dpi == pytest.approx((300, 300), abs=0.01),
         "text": back.text.get("Title") == "Grüße",
+        "iptc": back.iptc == b"Photoshop 3.0\x00a caption",
     }
-    assert {what for what in kept if found[what]} == kept
+    assert {what for what, is_found in found.items() if is_found} - {"make"} == kept - {"make"}
+    assert found["make"] or name == "a.bmp"
+    # What is lost is said.
+    said = "".join(notes)
+    lost = {"exif", "icc_profile", "xmp", "dpi", "text", "iptc"} - kept
+    assert {what for what in lost if what in said or ("EXIF" in said and what == "exif")} == lost
 
 
 def test_palettes_bits_and_cmyk_become_plain_pictures(tmp_path, photo):
@@ -145,6 +161,67 @@ def test_palettes_bits_and_cmyk_become_plain_pictures(tmp_path, photo):
     cmyk = read_picture(tmp_path / "cmyk.jpg")
     assert np.abs(cmyk.pixels.astype(int) - np.asarray(crop)).mean() < 2
     assert cmyk.notes == ("CMYK, converted to RGB",)
+
+
+def test_16_bit_kinds_of_tiff_and_png_are_read_as_they_are_meant(tmp_path, photo):
+    color = pixels_of(photo, np.uint16, 3)
+    gray, alpha = color[..., 0], np.full((40, 60), 30_000, np.uint16)
+    planar = {"photometric": "rgb", "planarconfig": "separate"}
+    tifffile.imwrite(tmp_path / "planar.tif", np.moveaxis(color, -1, 0), **planar)
+    np.testing.assert_array_equal(read_picture(tmp_path / "planar.tif").pixels, color)
+    tifffile.imwrite(tmp_path / "negative.tif", 65535 - gray, photometric="miniswhite")
+    np.testing.assert_array_equal(read_picture(tmp_path / "negative.tif").pixels, gray)
+    multiplied = np.rint(color * (30_000 / 65535)).astype(np.uint16)
+    options = {"photometric": "rgb", "extrasamples": ["assocalpha"]}
+    tifffile.imwrite(tmp_path / "alpha.tif", np.dstack([multiplied, alpha]), **options)
+    back = read_picture(tmp_path / "alpha.tif").pixels
+    np.testing.assert_allclose(back[..., :3], color, atol=2)
+    np.testing.assert_array_equal(back[..., 3], alpha)
+    tifffile.imwrite(tmp_path / "big.tif", color, photometric="rgb", bigtiff=True, iccprofile=SRGB)
+    big = read_picture(tmp_path / "big.tif")
+    assert write_picture(tmp_path / "again.tif", big) == ()
+    assert read_picture(tmp_path / "again.tif").icc_profile == SRGB
+    tifffile.imwrite(tmp_path / "twelve.tif", gray // 16)
+    bits = struct.pack("<HHI", 258, 3, 1)  # the tag, before its value
+    content = (tmp_path / "twelve.tif").read_bytes()
+    (tmp_path / "twelve.tif").write_bytes(content.replace(bits + b"\x10", bits + b"\x0c"))
+    with pytest.raises(ValueError, match=r"twelve\.tif: 12 bits a channel; 8 and 16 can"):
+        read_picture(tmp_path / "twelve.tif")
+
+
+def test_a_phones_jpeg_with_pictures_behind_it_is_a_jpeg(tmp_path, photo):
+    first, second = Image.fromarray(photo), Image.fromarray(photo[:60, :80])
+    first.save(tmp_path / "a.jpg", "MPO", save_all=True, append_images=[second])
+    picture = read_picture(tmp_path / "a.jpg")
+    assert picture.pixels.shape == photo.shape
+    assert picture.notes == ()
+
+
+def test_oversized_metadata_goes_and_the_profile_stays(tmp_path, photo):
+    picture = Picture(photo, icc_profile=SRGB, xmp=b"x" * 100_000, exif=exif())
+    (note,) = write_picture(tmp_path / "a.jpg", picture)  # a JPEG holds 64 kB of XMP
+    assert note.startswith("xmp dropped, as it could not be written")
+    back = read_picture(tmp_path / "a.jpg")
+    assert back.icc_profile == SRGB
+    assert back.exif == picture.exif
+
+
+def test_an_orientation_in_the_text_of_a_png_does_not_turn_it_again(tmp_path, photo):
+    info = PngImagePlugin.PngInfo()
+    data = exif(6).removeprefix(b"Exif\0\0")
+    info.add_text("Raw profile type exif", f"\nexif\n{len(data):8}\n{data.hex()}\n", zip=True)
+    Image.fromarray(photo[:20, :30]).save(tmp_path / "a.png", pnginfo=info)
+    picture = read_picture(tmp_path / "a.png")
+    assert picture.pixels.shape == (30, 20, 3)
+    write_picture(tmp_path / "b.png", picture)
+    assert read_picture(tmp_path / "b.png").pixels.shape == (30, 20, 3)
+
+
+def test_pictures_to_score_are_rgb_of_8_bits(tmp_path, photo):
+    sixteen = pixels_of(photo, np.uint16, 2)
+    write_picture(tmp_path / "a.png", Picture(sixteen))
+    expected = np.dstack([np.rint(sixteen[..., 0] / 257).astype(np.uint8)] * 3)
+    np.testing.assert_array_equal(read_rgb(tmp_path / "a.png"), expected)
 
 
 def png(photo) -> bytes:
