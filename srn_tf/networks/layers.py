@@ -80,6 +80,33 @@ class Encoder(Composite):
         return features
 
 
+class DoublingConv(keras.layers.Conv2DTranspose):
+    """Transposed convolution, 4x4 with stride 2, in TensorFlow's SAME: doubles height and width.
+
+    Computed as two convolutions of stride 1, which processors are better at, and whose bias and
+    ReLU TensorFlow computes along with them. A transposed convolution slides the flipped kernel
+    over pixels with zeros between them: even rows of the result see one half of the kernel's rows
+    only, odd rows the other. So each of the two convolutions gives every second row. Columns are
+    halved likewise, but computed side by side as channels, as they lie in memory.
+    """
+
+    def __init__(self, width: int, **kwargs):
+        super().__init__(width, 4, strides=2, padding="same", **kwargs)
+
+    def call(self, x):
+        batch, height, width, _ = ops.shape(x)
+        kernel = ops.flip(ops.flip(ops.transpose(self.kernel, (0, 1, 3, 2)), axis=0), axis=1)
+        kernel = ops.pad(kernel, [(0, 0), (1, 1), (0, 0), (0, 0)])
+        kernel = ops.concatenate([kernel[:, 1::2], kernel[:, ::2]], axis=-1)
+        bias = ops.concatenate([self.bias, self.bias])
+        rows = []
+        for i in (0, 1):
+            seen = ops.pad(x, [(0, 0), (1 - i, i), (1, 1), (0, 0)])
+            row = self.activation(ops.add(ops.conv(seen, kernel[i::2]), bias))
+            rows.append(ops.reshape(row, (batch, height, 2 * width, self.filters)))
+        return ops.reshape(ops.stack(rows, axis=2), (batch, 2 * height, 2 * width, self.filters))
+
+
 class Decoder(Composite):
     """Blocks and a transposed convolution a level, plus the encoder's features of that level."""
 
@@ -104,15 +131,14 @@ class Decoder(Composite):
 
     def _enlarge(self, config: ModelConfig, level: int):
         options = {
-            "padding": "same",
             "activation": "relu",
             "name": f"dec{level}_{config.blocks + 1}",
             "dtype": self.dtype_policy,
         }
         width = config.widths[level - 1]
         if config.stride == 1:
-            return keras.layers.Conv2D(width, config.kernel_size, **options)
-        return keras.layers.Conv2DTranspose(width, 4, strides=2, **options)
+            return keras.layers.Conv2D(width, config.kernel_size, padding="same", **options)
+        return DoublingConv(width, **options)
 
     def call(self, x, features):
         """Features of the coarsest level, and the encoder's of all levels, to [batch, H, W, C]."""

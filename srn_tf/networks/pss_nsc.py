@@ -10,7 +10,7 @@ import keras
 from keras import ops
 
 from srn_tf.config import PSSNSCConfig
-from srn_tf.networks.layers import Composite, ResBlock
+from srn_tf.networks.layers import Composite, DoublingConv, ResBlock
 from srn_tf.networks.multiscale import MultiScaleNetwork
 
 
@@ -28,9 +28,7 @@ class PSSNSC(MultiScaleNetwork):
             )
 
         def enlarge(width, name):
-            return keras.layers.Conv2DTranspose(
-                width, 4, strides=2, activation="relu", name=name, **options
-            )
+            return DoublingConv(width, activation="relu", name=name, dtype=dtype)
 
         def block(width, name):
             return NestedBlock(width, name=name, dtype=dtype)
