@@ -10,6 +10,7 @@ import json
 import pathlib
 import platform
 import shutil
+import statistics
 import subprocess
 import sys
 
@@ -81,10 +82,10 @@ def train(seed: int) -> None:
         "precision": "bfloat16" if has_amx() else "float32",
         "seed": seed,
     }
-    command("train.py", **flags, max_steps=60, log_every=30, run_dir="demo/timing")
-    last = (WORK / "timing" / "metrics.jsonl").read_text().splitlines()[-1]
-    steps_per_second = json.loads(last)["pictures_per_second"] / BATCH_SIZE
-    steps = max(10, int(TRAIN_SECONDS * steps_per_second))
+    command("train.py", **flags, max_steps=60, run_dir="demo/timing")
+    rows = map(json.loads, (WORK / "timing" / "metrics.jsonl").read_text().splitlines()[30:])
+    pairs_per_second = statistics.harmonic_mean(row["pairs_per_second"] for row in rows)
+    steps = max(10, int(TRAIN_SECONDS * pairs_per_second / BATCH_SIZE))
     command("train.py", **flags, max_steps=steps, max_minutes=5.5, run_dir="demo/run")
 
 

@@ -5,6 +5,7 @@ A checkpoint is a NumPy .npz archive. Each array is checksummed, and nothing in 
     header                  JSON: {"format", "model", "network", ...whatever the writer adds}
     model/<path>            every variable of the network: model/srn/g_net/encoder/enc1_1/bias ...
     optimizer/<path>        every variable of the optimizer, in a training checkpoint
+    training/<path>         the weights to go on training with, where model/ has their averages
 
 A run folder keeps its checkpoints in `checkpoints/step_<number>.npz`.
 """
@@ -38,7 +39,7 @@ def variables_by_path(variables, prefix: str) -> dict:
     return named
 
 
-def save(path, name: str, model, header: dict | None = None, optimizer=None) -> None:
+def save(path, name: str, model, header: dict | None = None, state: dict | None = None) -> None:
     """Writes a checkpoint, whole or not at all.
 
     Args:
@@ -46,15 +47,13 @@ def save(path, name: str, model, header: dict | None = None, optimizer=None) -> 
         name: of the model, a key of `srn_tf.MODELS`.
         model: a network of this package.
         header: what else to keep, as JSON can hold it.
-        optimizer: a built Keras optimizer, to go on training.
+        state: variables and arrays to keep beside those of the network, by name.
 
     Raises:
         ValueError: if a variable is not finite: such a checkpoint is of no use.
     """
-    variables = variables_by_path(model.variables, "model")
-    if optimizer is not None:
-        variables |= variables_by_path(optimizer.variables, "optimizer")
-    arrays = {key: variable.numpy() for key, variable in variables.items()}
+    variables = variables_by_path(model.variables, "model") | (state or {})
+    arrays = {key: np.asarray(variable) for key, variable in variables.items()}
     for key, array in arrays.items():
         if not np.isfinite(array).all():
             raise ValueError(f"{key} is not finite; no checkpoint is written")

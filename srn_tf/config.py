@@ -207,10 +207,12 @@ class TrainingConfig:
     Attributes:
         model: name of the model, a key of MODELS.
         network: its configuration, with what the user changed.
-        datalist: file of pairs, `sharp blurred` a line; empty when blur is synthesized.
+        datalist: file of pairs, `sharp blurred` a line; one of this, `packed` and `sharp_path`.
         data_root: folder the paths of the list start from.
-        sharp_path: folder of sharp photographs to make blur from; empty when there are pairs.
+        packed: the pairs of a list in one file, as `data.store.pack` writes it.
+        sharp_path: folder of sharp photographs to make blur from.
         max_blur: largest extent of the synthesized camera path, in pixels.
+        flips, turns, noise, saturation: see `data.augmentation.AugmentedSource`; not the paper's.
         crop_size: side of the square crops, in pixels.
         batch_size: crops a step.
         epochs: length of the run in passes over the data, where `max_steps` is 0.
@@ -219,14 +221,23 @@ class TrainingConfig:
         clip_norm: global norm to which the gradients of the recurrent cells are clipped; 0 is off.
         seed: of weights, order, crops and blur.
         precision: float32, bfloat16 or float16; variables are float32 in any case.
+        ema: momentum of moving averages of the weights, such as 0.999, which then are what is
+            validated, tested and exported; 0 is off.
+        accumulate: parts each device computes its share of the batch in, to save memory.
+        init_from: checkpoint to take the first weights from; empty for random ones.
     """
 
     model: str
     network: NetworkConfig
     datalist: str = ""
     data_root: str = ""
+    packed: str = ""
     sharp_path: str = ""
     max_blur: float = 16.0
+    flips: bool = False
+    turns: bool = False
+    noise: float = 0.0
+    saturation: float = 0.0
     crop_size: int = 256
     batch_size: int = 16
     epochs: int = 2000
@@ -237,13 +248,23 @@ class TrainingConfig:
     clip_norm: float = 0.0
     seed: int = 0
     precision: str = "float32"
+    ema: float = 0.0
+    accumulate: int = 1
+    init_from: str = ""
 
     def __post_init__(self):
-        if bool(self.datalist) == bool(self.sharp_path):
-            raise ValueError("--datalist or --sharp_path is needed, and not both")
+        if sum(map(bool, (self.datalist, self.packed, self.sharp_path))) != 1:
+            raise ValueError("--packed, --datalist or --sharp_path is needed, and only one of them")
         multiple = self.network.size_multiple
         rules = [
             ("max_blur", 0 <= self.max_blur <= 256, "0 to 256 pixels"),
+            ("noise", 0 <= self.noise <= 255, "0 (off) to 255 grey levels"),
+            ("saturation", 0 <= self.saturation <= 1, "0 (off) to 1"),
+            (
+                "saturation",
+                self.saturation == 0 or self.network.channels == 3,
+                "0 for a network of one channel",
+            ),
             (
                 "crop_size",
                 self.crop_size > 0 and self.crop_size % multiple == 0,
@@ -263,6 +284,12 @@ class TrainingConfig:
             ),
             ("seed", 0 <= self.seed < 2**32, "0 or more, below 2**32"),
             ("precision", self.precision in PRECISIONS, f"one of {', '.join(PRECISIONS)}"),
+            ("ema", 0 <= self.ema < 1, "0 (off) or more, below 1"),
+            (
+                "accumulate",
+                self.accumulate >= 1 and self.batch_size % self.accumulate == 0,
+                f"1 or a divisor of the batch_size {self.batch_size}",
+            ),
         ]
         _check(self, rules)
 

@@ -5,18 +5,23 @@ from keras import ops
 from srn_tf.networks.pyramid import pyramid
 
 
-def multi_scale_l2(sharp, outputs):
-    """Sum over the scales of the mean squared error: sum_i 1/N_i * ||output_i - sharp_i||^2.
+def l2_of_scales(sharp, outputs) -> list:
+    """The mean squared error of each scale, coarse to fine: 1/N_i * ||output_i - sharp_i||^2.
 
     Args:
         sharp: [batch, height, width, channels] in [0, 1].
         outputs: restored pictures, coarse to fine, the last of the size of `sharp`.
 
     Returns:
-        A float32 scalar.
+        A list of float32 scalars.
     """
     targets = pyramid(ops.cast(sharp, "float32"), len(outputs))
-    return sum(
+    return [
         ops.mean(ops.square(ops.cast(output, "float32") - target))
         for output, target in zip(outputs, targets, strict=True)
-    )
+    ]
+
+
+def multi_scale_l2(sharp, outputs):
+    """The loss, a float32 scalar: the sum of `l2_of_scales`."""
+    return sum(l2_of_scales(sharp, outputs))

@@ -1,38 +1,37 @@
-"""Training (sections 3.3 and 4 of the paper): the step, the loop, save and resume.
+"""Training (sections 3.3 and 4 of the paper): the step and the loop.
 
-    run_dir/config.json        the configuration
-    run_dir/metrics.jsonl      one JSON object a logged step: step, loss, lr, pictures_per_second
-    run_dir/checkpoints/       step_<number>.npz, the last few
-    run_dir/events.out.*       for TensorBoard
-
-`step` counts the optimizer's steps from 1; the loss of step k is that before its update.
+`step` counts the optimizer's steps from 1; the loss of step k is that before its update. Where the
+loop keeps what it learns, and goes on from, is in `runs`; which devices share its work, in
+`distribution`.
 """
 
-import hashlib
-import json
+import contextlib
+import dataclasses
 import math
-import pathlib
 import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 
 import keras
-import numpy as np
 import tensorflow as tf
 
-from srn_tf import __version__, checkpoints
+from srn_tf import checkpoints
 from srn_tf.config import PRECISIONS, TrainingConfig
+from srn_tf.data.augmentation import AugmentedSource
 from srn_tf.data.lists import PairSource
 from srn_tf.data.pipeline import Batches
+from srn_tf.data.store import PackedSource
 from srn_tf.data.synthesis import SyntheticSource
-from srn_tf.files import atomic_file
-from srn_tf.losses import multi_scale_l2
+from srn_tf.distribution import Cluster, replicas_here
+from srn_tf.losses import l2_of_scales
 from srn_tf.networks import create_model_from_config
 from srn_tf.progress import progress
+from srn_tf.runs import Run
 from srn_tf.schedules import learning_rate_schedule
+from srn_tf.validation import Validation
 
-CHECKPOINTS_KEPT = 3
 PICTURES = 3  # of a batch, shown in TensorBoard
 
 
@@ -40,7 +39,15 @@ def create_optimizer(config: TrainingConfig, max_steps: int):
     """Adam (0.9, 0.999, 1e-8) on the schedule, scaling the loss when computing in float16."""
     schedule = learning_rate_schedule(config.decay, config.lr, config.end_lr, max_steps)
     # Named, because the names stand in checkpoints and Keras would number them.
-    optimizer = keras.optimizers.Adam(schedule, beta_1=0.9, beta_2=0.999, epsilon=1e-8, name="adam")
+    optimizer = keras.optimizers.Adam(
+        schedule,
+        beta_1=0.9,
+        beta_2=0.999,
+        epsilon=1e-8,
+        use_ema=config.ema > 0,
+        ema_momentum=config.ema,
+        name="adam",
+    )
     if config.precision == "float16":
         return keras.optimizers.LossScaleOptimizer(optimizer, name="loss_scale")
     return optimizer
@@ -49,36 +56,109 @@ def create_optimizer(config: TrainingConfig, max_steps: int):
 class Trainer:
     """A network, its optimizer, and the step that improves it.
 
+    To be made in the scope of the strategy that network and optimizer were made in.
+
     Args:
         model: a network of this package.
         optimizer: a Keras optimizer.
         clip_norm: global norm to which the gradients of the recurrent cells are clipped; 0 is off.
+        accumulate: parts that a replica's share of the batch is computed in, one after the other,
+            to save memory; the numbers are those of the whole.
+        xla: compile the network and its gradients with XLA.
     """
 
-    def __init__(self, model, optimizer, clip_norm: float = 0.0):
-        self.model, self.optimizer, self.clip_norm = model, optimizer, clip_norm
+    def __init__(
+        self, model, optimizer, clip_norm: float = 0.0, accumulate: int = 1, xla: bool = False
+    ):
+        self.model, self.optimizer = model, optimizer
+        self.clip_norm, self.accumulate = clip_norm, accumulate
         optimizer.build(model.trainable_variables)
         self._recurrent = {variable.path for variable in model.recurrent_variables}
-        self.step = tf.function(self._step)
+        self._strategy = tf.distribute.get_strategy()
+        self._replicas_here = replicas_here(self._strategy)
+        # Nothing here needs autograph, which would take seconds.
+        self.step = tf.function(self._step, autograph=False)
+        self._gradients = tf.function(
+            self.loss_and_gradients, autograph=False, jit_compile=xla or None
+        )
+
+    def _step(self, blurred, sharp):
+        """One step of the optimizer.
+
+        Args:
+            blurred, sharp: this worker's share of the batch, float32 [batch, height, width,
+                channels] in [0, 1].
+
+        Returns:
+            float32 numbers of the whole batch before the step: `loss`; `loss_per_scale`, coarse to
+            fine; `gradient_norm`, before clipping.
+        """
+        numbers = self._strategy.run(self._replica_step, (blurred, sharp))
+        # The same in every replica.
+        return {
+            name: self._strategy.experimental_local_results(number)[0]
+            for name, number in numbers.items()
+        }
+
+    def _replica_step(self, blurred, sharp):
+        context = tf.distribute.get_replica_context()
+        losses, gradients = self._gradients(self._part(blurred), self._part(sharp))
+        # Replicas have equal shares: the mean of their means is that of the batch. It is taken
+        # here, because the norm, clipping and loss scaling need the gradient of the whole batch;
+        # the optimizer, which adds up what the replicas give, gets it in equal parts.
+        losses, *gradients = context.all_reduce("MEAN", [losses, *gradients])
+        norm = tf.linalg.global_norm(gradients) / self._loss_scale()
+        if self.clip_norm:
+            gradients = self._clip(gradients)
+        replicas = context.num_replicas_in_sync
+        self.optimizer.apply([gradient / replicas for gradient in gradients])
+        return {"loss": tf.reduce_sum(losses), "loss_per_scale": losses, "gradient_norm": norm}
+
+    def _part(self, pictures):
+        """The rows of this replica, of those of its worker."""
+        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+        rows = pictures.shape[0] // self._replicas_here
+        first = replica % self._replicas_here * rows
+        return pictures[first : first + rows]
 
     def loss_and_gradients(self, blurred, sharp):
-        """The loss, and its gradients in the order of `model.trainable_variables`.
+        """The losses, and the gradients of their sum in the order of `model.trainable_variables`.
 
         Args:
             blurred, sharp: float32 [batch, height, width, channels] in [0, 1].
 
         Returns:
-            Loss, a float32 scalar; gradients, which carry the optimizer's loss scale, if any.
+            Losses, float32 [scales], coarse to fine; gradients, which carry the optimizer's loss
+            scale, if any.
         """
+        if self.accumulate == 1:
+            return self._losses_and_gradients(blurred, sharp)
+
+        # Not Keras' gradient_accumulation_steps: with it the schedule and the moving averages go on
+        # with every part, and each part would be clipped and loss-scaled alone.
+        def add(total, part):
+            return tf.nest.map_structure(tf.add, total, self._losses_and_gradients(*part))
+
+        parts = [
+            tf.reshape(pictures, (self.accumulate, -1, *pictures.shape[1:]))
+            for pictures in (blurred, sharp)
+        ]
+        zeros = (
+            tf.zeros(self.model.config.scales),
+            [tf.zeros(variable.shape) for variable in self.model.trainable_variables],
+        )
+        total = tf.foldl(add, parts, zeros, parallel_iterations=1)
+        return tf.nest.map_structure(lambda number: number / self.accumulate, total)
+
+    def _losses_and_gradients(self, blurred, sharp):
         with tf.GradientTape() as tape:
-            loss = multi_scale_l2(sharp, self.model(blurred, training=True))
-            scaled = self.optimizer.scale_loss(loss)
-        gradients = tape.gradient(scaled, self.model.trainable_variables)
-        return loss, self._clip(gradients) if self.clip_norm else gradients
+            losses = tf.stack(l2_of_scales(sharp, self.model(blurred, training=True)))
+            scaled = self.optimizer.scale_loss(tf.reduce_sum(losses))
+        return losses, tape.gradient(scaled, self.model.trainable_variables)
 
     def _clip(self, gradients):
         # The gradients may carry a loss scale: so must the bound.
-        bound = self.optimizer.scale_loss(tf.constant(self.clip_norm))
+        bound = self.clip_norm * self._loss_scale()
         variables = self.model.trainable_variables
         recurrent = [i for i, v in enumerate(variables) if v.path in self._recurrent]
         clipped, _ = tf.clip_by_global_norm([gradients[i] for i in recurrent], bound)
@@ -86,261 +166,272 @@ class Trainer:
             gradients[i] = gradient
         return gradients
 
-    def _step(self, blurred, sharp):
-        """One step of the optimizer; gives the loss before it."""
-        loss, gradients = self.loss_and_gradients(blurred, sharp)
-        self.optimizer.apply(gradients)
-        return loss
+    def _loss_scale(self):
+        return self.optimizer.scale_loss(tf.constant(1.0))
 
     @property
     def learning_rate(self) -> float:
         """That of the next step."""
         return float(self.optimizer.learning_rate)
 
+    @contextlib.contextmanager
+    def averaged(self):
+        """Inside, the network has the moving averages of its weights, where they are kept."""
+        variables = self.model.trainable_variables
+        weights = [variable.numpy() for variable in variables]
+        self.optimizer.finalize_variable_values(variables)
+        try:
+            yield
+        finally:
+            for variable, weight in zip(variables, weights, strict=True):
+                variable.assign(weight)
+
 
 def create_source(config: TrainingConfig):
-    """The training examples of a configuration: pairs of a list, or synthesized blur."""
-    if config.datalist:
-        return PairSource(config.datalist, config.data_root, config.crop_size)
-    return SyntheticSource(config.sharp_path, config.crop_size, config.max_blur)
+    """The examples of a configuration: pairs of a list, as files or packed, or synthesized blur."""
+    if config.packed:
+        source = PackedSource(config.packed, config.crop_size)
+    elif config.datalist:
+        source = PairSource(config.datalist, config.data_root, config.crop_size)
+    else:
+        source = SyntheticSource(config.sharp_path, config.crop_size, config.max_blur)
+    changes = (config.flips, config.turns, config.noise, config.saturation)
+    return AugmentedSource(source, *changes) if any(changes) else source
 
 
 def train(
     config: TrainingConfig,
     run_dir,
     *,
+    held_out: TrainingConfig | None = None,
     resume: bool = False,
+    validate_every: int = 1000,
     save_every: int = 1000,
     log_every: int = 20,
     max_minutes: float = 0.0,
+    xla: bool = False,
     report=print,
-) -> bool:
+) -> int:
     """Trains a network from its first step to its last, or on from a checkpoint.
 
     Args:
         config: what to train.
-        run_dir: folder for configuration, metrics and checkpoints.
+        run_dir: folder for configuration, metrics and checkpoints; see `runs`.
+        held_out: a configuration with the data to validate with.
         resume: go on from the newest checkpoint of `run_dir`, exactly.
-        save_every, log_every: steps between checkpoints, and between lines of metrics.
+        validate_every, save_every, log_every: steps between validations, between checkpoints, and
+            between points in TensorBoard.
         max_minutes: save and stop after so long; 0 is no bound.
+        xla: compile the network with XLA, for GPUs.
         report: gets each line of news for the user.
 
     Returns:
-        Whether the run came to its end, or to that of its time; False when Ctrl-C ended it. It is
-        saved in any case.
+        0 if the run came to its end, or to that of its time; else the number of the signal that
+        ended it: SIGINT (Ctrl-C) or SIGTERM. It is saved in any case.
 
     Raises:
-        ValueError: if `run_dir` is in use, or of another configuration or data, or if data cannot
-            be used. What was learnt before that is saved.
+        ValueError: if `run_dir` is in use, or of another configuration or data, or cannot be
+            written; if data cannot be used; if the batch cannot be divided over the devices. What
+            was learnt before that is saved, if it can be.
         FloatingPointError: if the loss or the network's output is not finite. The last checkpoint
             stays.
+        ConnectionError: if another worker was lost.
     """
     started = time.monotonic()
+    cluster = Cluster()
+    parts = cluster.replicas * config.accumulate
+    if config.batch_size % parts:
+        raise ValueError(
+            f"batch_size {config.batch_size} must be a multiple of {parts}: "
+            f"devices {cluster.replicas}, accumulate {config.accumulate}"
+        )
     source = create_source(config)
     max_steps = config.steps(len(source))
-    run = Run(config, source, run_dir, resume)
-    keras.utils.set_random_seed(config.seed)
-    model = create_model_from_config(config.network, dtype=PRECISIONS[config.precision])
-    trainer = Trainer(model, create_optimizer(config, max_steps), config.clip_norm)
-    first = run.restore(trainer) if resume else 0
-    if resume and first:
-        report(f"resuming at step {first}")
-    elif resume:
-        report(f"{run_dir}: no checkpoint, starting at step 0")
-    run.begin(first)
-    report(
-        f"{config.model}: {model.count_params():,} parameters, examples: {len(source)}, "
-        f"steps {first} to {max_steps}"
+    # Only the chief reads and writes the folder: for the other workers there is no run.
+    run = chief = None
+    if cluster.is_chief:
+        held_out_source = held_out and create_source(held_out)
+        run = Run(config, source, run_dir, resume, report)
+    with cluster.strategy.scope():
+        keras.utils.set_random_seed(config.seed)
+        model = create_model_from_config(config.network, dtype=PRECISIONS[config.precision])
+        optimizer = create_optimizer(config, max_steps)
+        trainer = Trainer(model, optimizer, config.clip_norm, config.accumulate, xla)
+    first = 0
+    if run:
+        first = run.restore(trainer) if resume else 0
+        if first == 0 and config.init_from:
+            _initialize(model, config)
+    with _one_line_errors(config, cluster):
+        first, examples = map(int, cluster.total([first, len(source)]))
+        cluster.copy_from_chief([*model.variables, *optimizer.variables])
+    if examples != len(source) * cluster.workers:
+        raise ValueError(f"training examples here: {len(source)}; another worker has other data")
+    if run:
+        validation = held_out and Validation(held_out_source, model, config.seed)
+        chief = _Chief(run, trainer, validation, validate_every, save_every, log_every, report)
+        run.begin(first, cluster.description)
+        for note in source.notes:
+            report(note)
+        report(
+            f"{config.model}: {model.count_params():,} parameters, examples: {len(source)}, "
+            f"steps {first} to {max_steps}, on {cluster.description}"
+        )
+    share = (cluster.index, cluster.workers)
+    batches = iter(
+        Batches(source, config.batch_size, config.network.channels, config.seed, first, share)
     )
-    batches = iter(Batches(source, config.batch_size, config.network.channels, config.seed, first))
-    step = first
-    with (
-        _Interrupt() as interrupt,
-        run.metrics() as metrics,
-        progress("training", max_steps, first) as advance,
-    ):
-        window_step, window_start, text = first, time.monotonic(), ""
-        last = first >= max_steps
-        while not last:
+    step, out_of_time, signalled = first, False, False
+    with _Signals() as signals, progress("training", max_steps, first) as advance:
+        while step < max_steps and not out_of_time and not signalled:
+            begun = time.monotonic()
             try:
                 blurred, sharp = next(batches)
             except Exception:
-                if step > first:  # what was learnt until the data failed is good
+                if chief and step > first:  # what was learnt until the data failed is good
                     run.save(trainer, step)
                 raise
+            waiting = time.monotonic() - begun
             learning_rate = trainer.learning_rate
-            try:
-                loss = float(trainer.step(blurred, sharp))
-            except (MemoryError, tf.errors.ResourceExhaustedError):
-                raise ValueError(
-                    f"not enough memory for a step on {config.batch_size} crops of "
-                    f"{config.crop_size}; lower --batch_size or --crop_size"
-                ) from None
+            with _one_line_errors(config, cluster):
+                numbers = trainer.step(blurred, sharp)
+                numbers = {name: number.numpy().tolist() for name, number in numbers.items()}
+                # All workers leave after the same step.
+                out_of_time = 0 < 60 * max_minutes < time.monotonic() - started
+                out_of_time, signalled = cluster.total([out_of_time, signals.seen > 0])
             step += 1
-            if not math.isfinite(loss):
-                raise _diverged(f"the loss is {loss}", step, run)
-            out_of_time = 0 < 60 * max_minutes < time.monotonic() - started
-            last = step == max_steps or out_of_time or interrupt.seen
-            if step % log_every == 0 or last:
-                now = time.monotonic()
-                rate = (step - window_step) * config.batch_size / max(now - window_start, 1e-9)
-                window_step, window_start = step, now
-                metrics.write(
-                    step=step, loss=loss, lr=learning_rate, pictures_per_second=round(rate, 2)
-                )
-                text = f"loss {loss:.5f}  {rate:.1f} pictures/s"
-            advance(text)
-            if step % save_every == 0 or last:
-                # The loss was that before the step; what is saved must be good after it.
-                restored = model(blurred[:PICTURES])[-1]
-                if not tf.reduce_all(tf.math.is_finite(restored)):
-                    raise _diverged("the network's output is not finite", step, run)
-                run.save(trainer, step)
-                metrics.pictures(step, blurred[:PICTURES], restored, sharp[:PICTURES])
+            rate = config.batch_size / max(time.monotonic() - begun, 1e-9)
+            if not math.isfinite(numbers["loss"]):
+                raise _diverged(f"the loss is {numbers['loss']}", step, run)
+            if chief:
+                row = {
+                    "step": step,
+                    **numbers,
+                    "lr": learning_rate,
+                    "pairs_per_second": round(rate, 2),
+                    "waiting": round(waiting, 4),
+                }
+                pictures = blurred[:PICTURES], sharp[:PICTURES]
+                chief.after_step(row, *pictures, step == max_steps, out_of_time or signalled)
+            advance(f"loss {numbers['loss']:.5f}  {rate:.1f} pairs/s")
     minutes = (time.monotonic() - started) / 60
-    report(f"step {step} of {max_steps} after {minutes:.1f} minutes; saved in {run_dir}")
-    return step >= max_steps or not interrupt.seen
+    if chief:
+        report(f"step {step} of {max_steps} after {minutes:.1f} minutes; saved in {run_dir}")
+    if step == max_steps or not signalled:
+        return 0
+    return signals.seen or signal.SIGTERM  # another worker's
 
 
-def _diverged(what: str, step: int, run: "Run") -> FloatingPointError:
-    paths = checkpoints.in_run(run.folder)
-    saved = f"the last checkpoint is {paths[-1]}" if paths else "no checkpoint was written"
+@dataclasses.dataclass
+class _Chief:
+    """What the chief does beside training: validation, and all that goes into the run folder."""
+
+    run: Run
+    trainer: Trainer
+    validation: Validation | None
+    validate_every: int
+    save_every: int
+    log_every: int
+    report: Callable
+
+    def after_step(self, row: dict, blurred, sharp, finished: bool, leaving: bool) -> None:
+        """Validates, writes metrics and saves, as is due.
+
+        Args:
+            row: what to write of the step.
+            blurred, sharp: pictures of its batch.
+            finished: whether the run is at its end.
+            leaving: whether it ends before; who sends SIGTERM will not wait for a validation.
+
+        Raises:
+            FloatingPointError: if the network's output is not finite. Then it is not saved.
+            ValueError: if a held-out picture cannot be read, or the folder cannot be written.
+        """
+        run, step = self.run, row["step"]
+        save = finished or leaving or step % self.save_every == 0
+        validate = self.validation and (finished or step % self.validate_every == 0)
+        if save or validate:
+            # The loss was that before the step; what is kept must be good after it.
+            restored = self.trainer.model(blurred)[-1]
+            if not tf.reduce_all(tf.math.is_finite(restored)):
+                raise _diverged("the network's output is not finite", step, run)
+        # Metrics first: a run that is killed between the two goes on from an older checkpoint.
+        if validate:
+            row |= self._validate(step)
+        run.write_metrics(row, board=save or step % self.log_every == 0)
+        if save:
+            run.save(self.trainer, step)
+            run.show_pictures(step, "training", tf.concat([blurred, restored, sharp], axis=2))
+
+    def _validate(self, step: int) -> dict:
+        with self.trainer.averaged():
+            scores, pictures = self.validation.run()
+            is_best = self.run.save_best(self.trainer.model, step, scores)
+        self.run.write_pictures(step, pictures)
+        psnr, ssim = scores["psnr"], scores["ssim"]
+        note = "the best so far" if is_best else ""
+        self.report(f"step {step}: validation PSNR {psnr:.2f} dB, SSIM {ssim:.4f} {note}".rstrip())
+        return {"validation_psnr": psnr, "validation_ssim": ssim}
+
+
+def _initialize(model, config: TrainingConfig) -> None:
+    """Gives the network the weights of the checkpoint that `init_from` names."""
+    other = checkpoints.load_model(config.init_from, name=config.model)
+    weights = checkpoints.variables_by_path(other.variables, "model")
+    arrays = {name: variable.numpy() for name, variable in weights.items()}
+    variables = checkpoints.variables_by_path(model.variables, "model")
+    checkpoints.assign(variables, arrays, config.init_from)
+
+
+@contextlib.contextmanager
+def _one_line_errors(config: TrainingConfig, cluster: Cluster):
+    """Says in one line what TensorFlow says in many."""
+    try:
+        yield
+    except (MemoryError, tf.errors.ResourceExhaustedError):
+        raise ValueError(
+            f"not enough memory for a step on {config.batch_size} crops of {config.crop_size}; "
+            "lower --batch_size or --crop_size, or raise --accumulate"
+        ) from None
+    except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError):
+        raise ConnectionError(
+            f"worker {cluster.index} of {cluster.workers} lost another one; start all of them "
+            "again with --resume"
+        ) from None
+
+
+def _diverged(what: str, step: int, run: Run | None) -> FloatingPointError:
+    saved = run.last_checkpoint if run else "the chief has the checkpoints"
     return FloatingPointError(
         f"training diverged: {what} at step {step}; {saved}. "
         "A lower --lr or --precision float32, in a new --run_dir, may help"
     )
 
 
-class Run:
-    """A run folder: refuses what does not belong to it, saves and restores.
+class _Signals:
+    """Turns Ctrl-C and SIGTERM into a request to end after this step; Ctrl-C again ends at once.
 
-    Raises:
-        ValueError: if the folder is in use and `resume` is off, or its configuration differs.
+    Clusters send SIGTERM some time before they kill.
+
+    Attributes:
+        seen: the number of the signal, or 0.
     """
 
-    def __init__(self, config: TrainingConfig, source, folder, resume: bool):
-        self.config = config
-        self.folder = pathlib.Path(folder)
-        # Order and crops follow from seed and position only while the data stays what it was.
-        names = hashlib.sha256("\n".join(source.names).encode(errors="surrogateescape"))
-        self.data = {"examples": len(source), "names_sha256": names.hexdigest()}
-        if self.folder.exists() and not self.folder.is_dir():
-            raise ValueError(f"{folder}: is a file, not a folder for a run")
-        config_file = self.folder / "config.json"
-        if not config_file.exists() and not checkpoints.in_run(folder):
-            return
-        if not resume:
-            raise ValueError(f"{folder}: holds a run already; add --resume, or choose another")
-        try:
-            stored = TrainingConfig.from_json(json.loads(config_file.read_text()))
-        except (OSError, ValueError, TypeError, KeyError) as error:
-            raise ValueError(f"{config_file}: not the configuration of a run ({error})") from None
-        if difference := config.first_difference(stored):
-            raise ValueError(f"{folder}: a run of another configuration: {difference}")
-
-    def begin(self, step: int) -> None:
-        """Writes the configuration, and forgets metrics after `step`, which come again."""
-        with atomic_file(self.folder / "config.json") as temporary:
-            temporary.write_text(json.dumps(self.config.to_json(), indent=2) + "\n")
-        metrics = self.folder / "metrics.jsonl"
-        if metrics.exists():
-            kept = [line for line in metrics.read_text().splitlines() if _step_of(line) <= step]
-            with atomic_file(metrics) as temporary:
-                temporary.write_text("".join(f"{line}\n" for line in kept))
-
-    def metrics(self):
-        return _Metrics(self.folder)
-
-    def save(self, trainer: Trainer, step: int) -> None:
-        """Saves a checkpoint and removes all but the last few."""
-        header = {
-            "step": step,
-            "training": self.config.to_json(),
-            "data": self.data,
-            "versions": {
-                "srn_tf": __version__,
-                "keras": keras.__version__,
-                "numpy": np.__version__,
-            },
-        }
-        path = checkpoints.path_of_step(self.folder, step)
-        checkpoints.save(path, self.config.model, trainer.model, header, trainer.optimizer)
-        for old in checkpoints.in_run(self.folder)[:-CHECKPOINTS_KEPT]:
-            old.unlink()
-
-    def restore(self, trainer: Trainer) -> int:
-        """Restores network and optimizer from the newest checkpoint, if any; gives its step."""
-        paths = checkpoints.in_run(self.folder)
-        if not paths:
-            return 0
-        header, arrays = checkpoints.read(paths[-1])
-        if "step" not in header:
-            raise ValueError(f"{paths[-1]}: not a checkpoint of a training run")
-        if header.get("data") != self.data:
-            raise ValueError(
-                f"{self.folder}: a run on other data: was {header.get('data')}, is {self.data}"
-            )
-        variables = checkpoints.variables_by_path(trainer.model.variables, "model")
-        variables |= checkpoints.variables_by_path(trainer.optimizer.variables, "optimizer")
-        checkpoints.assign(variables, arrays, paths[-1])
-        return header["step"]
-
-
-def _step_of(line: str) -> float:
-    """The step of a line of metrics; a torn last line belongs to no step."""
-    try:
-        return json.loads(line)["step"]
-    except (ValueError, KeyError, TypeError):
-        return math.inf
-
-
-class _Metrics:
-    """metrics.jsonl and TensorBoard."""
-
-    def __init__(self, folder: pathlib.Path):
-        self._folder = folder
-
-    def __enter__(self):
-        self._file = open(self._folder / "metrics.jsonl", "a")
-        self._board = tf.summary.create_file_writer(str(self._folder))
-        return self
-
-    def __exit__(self, *_):
-        self._file.close()
-        self._board.close()
-
-    def write(self, step: int, **values) -> None:
-        self._file.write(json.dumps({"step": step, **values}) + "\n")
-        self._file.flush()
-        with self._board.as_default(step):
-            for name, value in values.items():
-                tf.summary.scalar(name, value)
-
-    def pictures(self, step: int, blurred, restored, sharp) -> None:
-        """Pictures side by side: blurred, restored, sharp."""
-        rows = tf.concat([blurred, tf.clip_by_value(restored, 0, 1), sharp], axis=2)
-        with self._board.as_default(step):
-            tf.summary.image("blurred, restored, sharp", rows, max_outputs=PICTURES)
-        self._board.flush()
-
-
-class _Interrupt:
-    """Turns the first Ctrl-C into a request to end after this step; the second one ends at once."""
-
-    seen = False
+    seen = 0
 
     def __enter__(self):
         # Python handles signals in the main thread alone.
-        self._active = threading.current_thread() is threading.main_thread()
-        if self._active:
-            self._previous = signal.signal(signal.SIGINT, self._handle)
+        main = threading.current_thread() is threading.main_thread()
+        numbers = (signal.SIGINT, signal.SIGTERM) if main else ()
+        self._previous = {number: signal.signal(number, self._handle) for number in numbers}
         return self
 
     def __exit__(self, *_):
-        if self._active:
-            signal.signal(signal.SIGINT, self._previous)
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
 
-    def _handle(self, signum, frame):
-        self.seen = True
-        signal.signal(signal.SIGINT, self._previous)
-        print("\nending after this step; Ctrl-C again ends at once", file=sys.stderr)
+    def _handle(self, number, frame):
+        self.seen = number
+        signal.signal(number, self._previous[number])
+        again = "; Ctrl-C again ends at once" if number == signal.SIGINT else ""
+        print(f"\nending after this step{again}", file=sys.stderr)

@@ -71,7 +71,7 @@ def randomize(model, seed: int = 0, scale: float = 0.1) -> None:
     Networks whose output is the picture itself make it gray on average, not black.
     """
     rng = np.random.default_rng(seed)
-    residual = getattr(model.config, "residual", model.name != "srn")
+    residual = model.name != "srn" or model.config.residual
     for variable in model.variables:
         gray = 0.5 if variable.path.endswith("dec1_0/bias") and not residual else 0.0
         variable.assign(rng.normal(gray, scale, variable.shape))

@@ -98,6 +98,45 @@ def test_flags_of_the_network_replace_the_models_own():
         (["--run_dir=r", "--sharp_path=no/such"], 1, "no/such: no such folder"),
         (["--run_dir=r", "--datalist=no/such"], 1, "no/such: cannot be read as a data list"),
         (["--run_dir=r", "--model=color", "--sharp_path=p", "--clip_norm=3"], 1, "clip_norm"),
+        (
+            ["--run_dir=r", "--sharp_path=p", "--data_root=d"],
+            1,
+            "--data_root needs --datalist",
+        ),
+        (
+            ["--run_dir=r", "--datalist=l", "--max_blur=4"],
+            1,
+            "--max_blur needs --sharp_path or --val_sharp_path",
+        ),
+        (
+            ["--run_dir=r", "--sharp_path=p", "--validate_every=5"],
+            1,
+            "--validate_every needs --val_datalist or",
+        ),
+        (
+            ["--run_dir=r", "--sharp_path=p", "--val_data_root=d"],
+            1,
+            "--val_data_root needs --val_datalist",
+        ),
+        (
+            ["--run_dir=r", "--sharp_path=p", "--val_sharp_path=./p"],
+            1,
+            "the data to validate with is that to train on",
+        ),
+        (
+            ["--run_dir=r", "--sharp_path=p", "--decay=polynomial", "--end_lr=1e-6"],
+            1,
+            "--end_lr needs --decay exponential",
+        ),
+        (
+            ["--run_dir=r", "--sharp_path=p", "--epoch=2", "--max_steps=3"],
+            1,
+            "--epoch and --max_steps",
+        ),
+        (["--run_dir=r", "--sharp_path=p", "--output_path=x"], 1, "--output_path needs --plot"),
+        (["--plot=r", "--run_dir=r"], 1, "--plot trains nothing: it goes without --run_dir"),
+        (["--run_dir=r", "--sharp_path=p", "--accumulate=3"], 1, "a divisor of the batch_size 16"),
+        (["--run_dir=r", "--sharp_path=p", "--ema=1"], 1, "ema must be 0 (off) or more, below 1"),
     ],
 )
 def test_mistakes_get_one_line_and_a_status(words, status, message, capsys, tmp_path, monkeypatch):
@@ -107,3 +146,13 @@ def test_mistakes_get_one_line_and_a_status(words, status, message, capsys, tmp_
     assert line.startswith("srn-train: ")
     assert message in line
     assert list(tmp_path.iterdir()) == []
+
+
+def test_threads_reach_opencv_too():
+    printed = run_python(
+        "import cv2\n"
+        "from srn_tf.cli.command import start_tensorflow\n"
+        "start_tensorflow(gpu='-1', threads=1)\n"
+        "print(cv2.getNumThreads())"
+    )
+    assert printed == "1\n"

@@ -2,15 +2,19 @@
 
 import dataclasses
 
+import cv2
 import numpy as np
 import pytest
 from conftest import TESTS
+from PIL import Image
 
 from srn_tf.config import MODELS, TrainingConfig
-from srn_tf.data.lists import PairSource, read_list
+from srn_tf.data import lists
+from srn_tf.data.augmentation import AugmentedSource
+from srn_tf.data.lists import PairSource, read_header, read_list
 from srn_tf.data.pipeline import Batches
 from srn_tf.data.synthesis import SyntheticSource, blur_along, camera_path
-from srn_tf.images import write_image
+from srn_tf.images import read_image, write_image
 
 CROP = 16
 
@@ -133,6 +137,25 @@ def test_the_seed_decides_order_and_crops(pairs):
     assert examples(source, 5, seed=1) != examples(source, 5, seed=2)
 
 
+@pytest.mark.parametrize("workers", [2, 3])
+def test_workers_together_see_the_batches_of_one(pairs, workers):
+    source = PairSource(pairs, pairs.parent, CROP)
+    options = {"batch_size": 6, "channels": 3, "seed": 7, "start_step": 4}
+    streams = [iter(Batches(source, **options, share=(k, workers))) for k in range(workers)]
+    whole = iter(Batches(source, **options))
+    for _ in range(3):
+        parts = [next(stream) for stream in streams]
+        for together, alone in zip(zip(*parts, strict=True), next(whole), strict=True):
+            assert {len(part) for part in together} == {6 // workers}
+            np.testing.assert_array_equal(np.concatenate(together), alone)
+
+
+def test_a_batch_that_workers_cannot_share_evenly_is_refused(pairs):
+    source = PairSource(pairs, pairs.parent, CROP)
+    with pytest.raises(ValueError, match="batch_size 6 must be a multiple of the 4 workers"):
+        Batches(source, 6, 3, seed=0, share=(0, 4))
+
+
 def test_one_channel_models_get_luma(pairs):
     source = PairSource(pairs, pairs.parent, CROP)
     (_, color), (_, luma) = batches(source, 1)[0], batches(source, 1, channels=1)[0]
@@ -154,6 +177,143 @@ def test_pairs_of_different_size_are_refused_by_line(pairs):
     write_image(pairs.parent / "blur/1.png", np.zeros((40, 44, 3), np.uint8))
     with pytest.raises(ValueError, match=r"list\.txt:4: .*blur/1\.png differ in size"):
         PairSource(pairs, pairs.parent, CROP)
+
+
+@pytest.mark.parametrize("extension", ["jpg", "png", "tiff", "webp"])
+def test_pairs_are_sized_as_they_are_turned(tmp_path, photo, extension):
+    """A picture of 40x60 stored lying down fits one of 40x60 that is stored upright."""
+    upright, lying = tmp_path / "upright.png", tmp_path / f"lying.{extension}"
+    write_image(upright, photo[:60, :40])
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by a quarter
+    Image.fromarray(np.rot90(photo[:60, :40])).save(lying, exif=exif)
+    assert read_header(lying) == ((60, 40), False)
+    assert read_image(lying).shape == (60, 40, 3)
+    (tmp_path / "list.txt").write_text(f"{upright.name} {lying.name}")
+    assert len(PairSource(tmp_path / "list.txt", tmp_path, CROP)) == 1
+
+
+def test_each_header_is_read_once(pairs, monkeypatch):
+    opened = []
+    original = lists.read_header
+    monkeypatch.setattr(lists, "read_header", lambda path: opened.append(path) or original(path))
+    PairSource(pairs, pairs.parent, CROP)
+    assert sorted(opened) == sorted(pairs.parent.glob("*/*.png"))
+
+
+def test_a_list_with_swapped_columns_is_refused(tmp_path, photo):
+    lines = []
+    for i in range(3):
+        sharp = photo[64 * i : 64 * i + 64, :96]
+        write_image(tmp_path / f"sharp/{i}.png", sharp)
+        write_image(tmp_path / f"blur/{i}.png", cv2.blur(sharp, (5, 1)))
+        lines.append(f"sharp/{i}.png blur/{i}.png")
+    file = tmp_path / "list.txt"
+    file.write_text("\n".join(lines))
+    PairSource(file, tmp_path, CROP)
+    # One line of three may be odd; two of three are the list's mistake.
+    swapped = [" ".join(reversed(line.split())) for line in lines]
+    file.write_text("\n".join([swapped[0], *lines[1:]]))
+    PairSource(file, tmp_path, CROP)
+    file.write_text("\n".join([*swapped[:2], lines[2]]))
+    with pytest.raises(ValueError, match=r"list\.txt:1: the columns look swapped: on 2 of 3 lines"):
+        PairSource(file, tmp_path, CROP)
+
+
+def test_pictures_of_one_channel_are_accepted_and_said(pairs):
+    gray = np.full((40, 50), 90, np.uint8)
+    Image.fromarray(gray).save(pairs.parent / "sharp/2.png")
+    source = PairSource(pairs, pairs.parent, CROP)
+    assert source.notes == [
+        f"pictures of one channel: 1, as gray RGB; the first: {pairs.parent / 'sharp/2.png'}"
+    ]
+    _, sharp = source.example(2, np.random.default_rng(0))
+    np.testing.assert_array_equal(sharp, np.full((CROP, CROP, 3), 90))
+    Image.fromarray(gray).save(pairs.parent / "blur/1.png")
+    assert "one channel: 2," in PairSource(pairs, pairs.parent, CROP).notes[0]
+
+
+def test_a_root_that_is_no_folder_is_one_line(pairs):
+    with pytest.raises(ValueError) as refusal:
+        PairSource(pairs, pairs.parent / "typo", CROP)
+    expected = f"{pairs.parent / 'typo'}: cannot be read as a folder (No such file or directory)"
+    assert str(refusal.value) == expected
+
+
+class OnePair:
+    """A source whose sharp crop has four gray corners of different value, the blurred one half."""
+
+    crop_size, names, notes = 2, ["pair"], []
+
+    def __len__(self):
+        return 1
+
+    def example(self, index, rng):
+        sharp = np.array([[40, 80], [120, 160]], np.uint8)[..., np.newaxis].repeat(3, axis=-1)
+        return sharp // 2, sharp
+
+
+def augmented(count, **options):
+    source = AugmentedSource(OnePair(), **options)
+    return [source.example(0, np.random.default_rng(seed)) for seed in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("options", "positions"), [({"flips": True}, 2), ({"turns": True}, 4), ({}, 1)]
+)
+def test_flips_and_turns_move_both_pictures_alike(options, positions):
+    found = augmented(60, **options)
+    assert len({sharp.tobytes() for _, sharp in found}) == positions
+    for blurred, sharp in found:
+        np.testing.assert_array_equal(blurred, sharp // 2)
+
+
+def test_flips_mirror_left_to_right_and_both_reach_all_eight_positions():
+    mirrored = {tuple(sharp[0, :, 0]) for _, sharp in augmented(60, flips=True)}
+    assert mirrored == {(40, 80), (80, 40)}
+    assert len({sharp.tobytes() for _, sharp in augmented(200, flips=True, turns=True)}) == 8
+
+
+def test_noise_is_on_the_blurred_crop_alone_and_of_the_deviation_asked_for():
+    class Flat(OnePair):
+        crop_size = 64
+
+        def example(self, index, rng):
+            return (np.full((64, 64, 3), 128, np.uint8),) * 2
+
+    source = AugmentedSource(Flat(), noise=10.0)
+    deviations = []
+    for seed in range(200):
+        blurred, sharp = source.example(0, np.random.default_rng(seed))
+        np.testing.assert_array_equal(sharp, 128)
+        assert blurred.mean() == pytest.approx(128, abs=0.6)
+        deviations.append(blurred.std())
+    # Evenly from 0 to 10.
+    assert np.mean(deviations) == pytest.approx(5, abs=0.7)
+    assert 9 < max(deviations) < 10.5
+
+
+def test_saturation_scales_the_distance_from_gray_of_both_alike():
+    class Colored(OnePair):
+        def example(self, index, rng):
+            return (np.full((2, 2, 3), (150, 100, 110), np.uint8),) * 2
+
+    source = AugmentedSource(Colored(), saturation=0.5)
+    luma = 0.2989 * 150 + 0.5870 * 100 + 0.1140 * 110
+    spans = []
+    for seed in range(200):
+        blurred, sharp = source.example(0, np.random.default_rng(seed))
+        np.testing.assert_array_equal(blurred, sharp)
+        assert sharp[0, 0] @ [0.2989, 0.5870, 0.1140] == pytest.approx(luma, abs=0.5)
+        spans.append(np.ptp(sharp[0, 0].astype(int)) / 50)
+    assert 0.48 <= min(spans) < 0.55
+    assert 1.45 < max(spans) <= 1.52
+
+
+def test_augmentation_leaves_order_and_crops_as_they_were(pairs):
+    source = PairSource(pairs, pairs.parent, CROP)
+    noisy = AugmentedSource(source, noise=5.0, saturation=0.0)
+    assert examples(noisy, 5) == examples(source, 5)
 
 
 @pytest.mark.parametrize("extent", [1.0, 9.0, 30.0])

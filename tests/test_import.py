@@ -73,7 +73,7 @@ def test_the_command_restores_with_it_and_with_the_file_it_is_converted_to(prefi
     for checkpoint, extra in ((prefix, ["--model=color"]), (converted, [])):
         out = tmp_path / f"out_{len(results)}"
         words = [f"--input_path={tmp_path / 'in'}", f"--output_path={out}", *extra]
-        assert test.main([*words, f"--checkpoint={checkpoint}"]) == 0
+        assert test.main([*words, f"--checkpoint={checkpoint}", "--precision=float32"]) == 0
         results.append(read_image(out / "picture.png"))
     model, _ = golden("color")
     np.testing.assert_array_equal(results[0], Deblurrer(model).deblur(photo[:40, :56]))

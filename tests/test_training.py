@@ -1,5 +1,6 @@
 """Training: the authors' losses step for step, clipping, exact resume, refusals."""
 
+import contextlib
 import dataclasses
 import itertools
 import json
@@ -8,6 +9,7 @@ import signal
 import threading
 import time
 
+import cv2
 import keras
 import numpy as np
 import pytest
@@ -16,7 +18,7 @@ from conftest import SMALL, golden, randomize, variables_by_stored_name
 
 import srn_tf
 from srn_tf import checkpoints, training
-from srn_tf.config import TrainingConfig, model_config
+from srn_tf.config import PRECISIONS, TrainingConfig, model_config
 from srn_tf.data.synthesis import SyntheticSource
 from srn_tf.images import write_image
 from srn_tf.losses import multi_scale_l2
@@ -67,7 +69,7 @@ def test_eight_steps_give_the_authors_losses_rates_gradients_and_weights(name):
     losses, rates = [], []
     for _ in range(8):
         rates.append(trainer.learning_rate)
-        losses.append(float(trainer.step(blurred, sharp)))
+        losses.append(float(trainer.step(blurred, sharp)["loss"]))
     np.testing.assert_allclose(rates, reference["train_lr"], rtol=1e-6)
     np.testing.assert_allclose(losses, reference["train_loss"], rtol=1e-4)
     norms = [np.linalg.norm(variables[name]) for name in names]
@@ -97,24 +99,26 @@ def test_the_optimizer_is_the_papers_adam():
 
 @pytest.mark.parametrize("precision", ["float32", "float16"])
 def test_clipping_bounds_the_recurrent_gradients_and_no_others(precision):
-    model = srn_tf.create_model("color_lstm", **SMALL)
-    randomize(model)
-    optimizer = create_optimizer(configuration(precision=precision), 10)
-    scale = float(optimizer.scale_loss(1.0)) if precision == "float16" else 1.0
     blurred, sharp = np.random.default_rng(0).random((2, 2, 32, 32, 3)).astype(np.float32)
-    _, free = Trainer(model, optimizer).loss_and_gradients(blurred, sharp)
-    _, clipped = Trainer(model, optimizer, clip_norm=1e-4).loss_and_gradients(blurred, sharp)
-    recurrent = ["convLSTM" in variable.path for variable in model.trainable_variables]
-    assert sum(recurrent) == 2
-    norms = {}
-    for kind, gradients in (("free", free), ("clipped", clipped)):
-        chosen = [g / scale for g, r in zip(gradients, recurrent, strict=True) if r]
-        norms[kind] = float(tf.linalg.global_norm(chosen))
-    assert norms["free"] > 1e-3
-    assert norms["clipped"] == pytest.approx(1e-4, rel=1e-4)
-    for a, b, is_recurrent in zip(free, clipped, recurrent, strict=True):
-        if not is_recurrent:
-            np.testing.assert_array_equal(a, b)
+
+    def first_gradients(clip_norm):
+        model = srn_tf.create_model("color_lstm", **SMALL)
+        randomize(model, scale=0.15)
+        optimizer = create_optimizer(configuration(precision=precision), 10)
+        Trainer(model, optimizer, clip_norm).step(blurred, sharp)
+        # After one step Adam's momentum is a tenth of the gradient.
+        momenta = [v for v in optimizer.variables if v.path.endswith("_momentum")]
+        assert len(momenta) == len(model.trainable_variables)
+        return {variable.path: variable.numpy() / 0.1 for variable in momenta}
+
+    free, clipped = first_gradients(0.0), first_gradients(1e-4)
+    recurrent = [path for path in free if "convLSTM" in path]
+    assert len(recurrent) == 2
+    assert float(tf.linalg.global_norm([free[path] for path in recurrent])) > 1e-3
+    norm = float(tf.linalg.global_norm([clipped[path] for path in recurrent]))
+    assert norm == pytest.approx(1e-4, rel=1e-4)
+    for path in free.keys() - set(recurrent):
+        np.testing.assert_array_equal(free[path], clipped[path])
 
 
 def test_a_resumed_run_has_the_losses_and_weights_of_an_uninterrupted_one(tmp_path, photos):
@@ -188,9 +192,9 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_leaves_the_last_checkpoint(
 ):
     class Diverging(Trainer):
         def loss_and_gradients(self, blurred, sharp):
-            loss, gradients = super().loss_and_gradients(blurred, sharp)
+            losses, gradients = super().loss_and_gradients(blurred, sharp)
             at_step_4 = tf.cast(self.optimizer.iterations, tf.int32) == 3
-            return tf.where(at_step_4, np.nan, loss), gradients
+            return tf.where(at_step_4, np.nan, losses), gradients
 
     monkeypatch.setattr(training, "Trainer", Diverging)
     with pytest.raises(
@@ -212,23 +216,29 @@ def test_ctrl_c_saves_and_leaves(tmp_path, photos):
     thread = threading.Thread(target=interrupt)
     thread.start()
     config = configuration(sharp_path=photos, max_steps=100_000)
-    finished = train(config, run_dir, log_every=1, report=lambda _: None)
+    ended_by = train(config, run_dir, log_every=1, report=lambda _: None)
     thread.join()
-    assert not finished
+    assert ended_by == signal.SIGINT
     last = metrics(run_dir)[-1]["step"]
     assert 1 <= last < 100_000
     assert checkpoints.in_run(run_dir)[-1] == checkpoints.path_of_step(run_dir, last)
 
 
 def test_the_time_bound_saves_and_stops(tmp_path, photos, monkeypatch):
-    # A clock that goes on by 20 seconds at each look: once at the start, once before the loop, then
-    # once a step, so that a minute is over in the third step.
-    looks = itertools.count(step=20)
-    monkeypatch.setattr(training.time, "monotonic", lambda: next(looks))
+    # A clock on which a step takes 25 seconds: a minute is over in the fourth.
+    ticks = itertools.count(25, step=25)
+    now = [0]
+
+    @contextlib.contextmanager
+    def progress(*_):
+        yield lambda text: now.append(next(ticks))
+
+    monkeypatch.setattr(training, "progress", progress)
+    monkeypatch.setattr(training.time, "monotonic", lambda: now[-1])
     config = configuration(sharp_path=photos, max_steps=20)
-    assert train(config, tmp_path / "run", max_minutes=1, report=lambda _: None)
+    assert train(config, tmp_path / "run", max_minutes=1, report=lambda _: None) == 0
     (saved,) = checkpoints.in_run(tmp_path / "run")
-    assert saved == checkpoints.path_of_step(tmp_path / "run", 3)
+    assert saved == checkpoints.path_of_step(tmp_path / "run", 4)
 
 
 def test_a_step_that_ruins_the_network_is_not_saved(tmp_path, photos):
@@ -273,6 +283,74 @@ def test_a_folder_with_checkpoints_alone_counts_as_used(tmp_path, photos):
         train(config, tmp_path / "run")
     with pytest.raises(ValueError, match=r"config\.json: not the configuration of a run"):
         train(config, tmp_path / "run", resume=True)
+
+
+def test_parts_of_a_batch_have_the_numbers_of_the_whole(tmp_path, photos):
+    config = configuration(sharp_path=photos, batch_size=4, clip_norm=1e-2, ema=0.9)
+    train(config, tmp_path / "whole", report=lambda _: None)
+    parts = dataclasses.replace(config, accumulate=4)
+    train(parts, tmp_path / "parts", report=lambda _: None)
+    names = ("loss", "gradient_norm", "lr")
+    whole, parts = (
+        [[row[name] for name in names] for row in metrics(tmp_path / run)]
+        for run in ("whole", "parts")
+    )
+    np.testing.assert_allclose(parts, whole, rtol=1e-5)
+
+
+def test_xla_has_the_numbers_without_it(tmp_path, photos):
+    network = model_config("ss", **SMALL)  # little to compile
+    config = configuration(sharp_path=photos, max_steps=3, model="ss", network=network)
+    train(config, tmp_path / "plain", report=lambda _: None)
+    train(config, tmp_path / "xla", xla=True, report=lambda _: None)
+    losses = [[row["loss"] for row in metrics(tmp_path / run)] for run in ("plain", "xla")]
+    np.testing.assert_allclose(*losses, rtol=1e-4)
+
+
+def test_moving_averages_are_what_others_load_and_the_weights_go_on(tmp_path, photos):
+    config = configuration(sharp_path=photos, max_steps=3, ema=0.5)
+    train(config, tmp_path / "run", save_every=1, report=lambda _: None)
+    read = [
+        checkpoints.read(checkpoints.path_of_step(tmp_path / "run", step))[1] for step in (1, 2, 3)
+    ]
+    name = "srn/g_net/encoder/enc1_1/kernel"
+    weights = [arrays[f"training/{name}"] for arrays in read]
+    averages = [arrays[f"model/{name}"] for arrays in read]
+    np.testing.assert_array_equal(averages[0], weights[0])  # begun with the first weights
+    np.testing.assert_allclose(averages[1], 0.5 * averages[0] + 0.5 * weights[1], rtol=1e-5)
+    np.testing.assert_allclose(averages[2], 0.5 * averages[1] + 0.5 * weights[2], rtol=1e-5)
+    loaded = srn_tf.load_model(tmp_path / "run")
+    np.testing.assert_array_equal(loaded.variables[0], averages[2])
+
+
+@pytest.fixture(scope="module")
+def final_losses() -> dict[str, float]:
+    """The loss after 300 steps on the same two batches, for each precision."""
+    noise = np.random.default_rng(0).random((2, 2, 16, 16, 3))
+    sharp = np.stack([cv2.GaussianBlur(picture, None, 2) for picture in np.concatenate(noise)])
+    sharp = ((sharp - sharp.min()) / np.ptp(sharp)).astype(np.float32).reshape(noise.shape)
+    blurred = np.stack([cv2.blur(picture, (1, 7)) for picture in np.concatenate(sharp)])
+    blurred = blurred.reshape(noise.shape)
+    losses = {}
+    for precision, policy in PRECISIONS.items():
+        keras.utils.set_random_seed(0)
+        config = configuration(precision=precision, lr=2e-3)
+        model = srn_tf.networks.create_model_from_config(config.network, dtype=policy)
+        trainer = Trainer(model, create_optimizer(config, max_steps=300))
+        for step in range(300):
+            trainer.step(blurred[step % 2], sharp[step % 2])
+        losses[precision] = np.mean(
+            [float(trainer.step(*batch)["loss"]) for batch in zip(blurred, sharp, strict=True)]
+        )
+        state = [*model.variables, *trainer.optimizer.variables]
+        assert {v.dtype for v in state if "int" not in v.dtype} == {"float32"}
+    return losses
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_the_loss_after_300_steps_is_that_of_float32_within_2_percent(final_losses, precision):
+    assert final_losses["float32"] < 0.05
+    assert final_losses[precision] == pytest.approx(final_losses["float32"], rel=0.02)
 
 
 def test_float16_scales_the_loss_and_trains(tmp_path, photos):

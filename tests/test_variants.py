@@ -34,7 +34,7 @@ def test_each_model_trains_restores_and_is_saved(name, tmp_path, photo):
     config = TrainingConfig(name, model.config, sharp_path="unused", lr=1e-3)
     trainer = Trainer(model, create_optimizer(config, 100))
     blurred, sharp = example(model.config.channels)
-    losses = [float(trainer.step(blurred, sharp)) for _ in range(8)]
+    losses = [float(trainer.step(blurred, sharp)["loss"]) for _ in range(8)]
     assert losses[-1] < losses[0]
     _, gradients = trainer.loss_and_gradients(blurred, sharp)
     assert all(gradient is not None for gradient in gradients)

@@ -4,6 +4,7 @@ import contextlib
 import os
 import sys
 import tempfile
+import warnings
 
 from absl import flags
 
@@ -50,7 +51,14 @@ def define_checkpoint_flags(values: flags.FlagValues, models) -> None:
     )
 
 
-def run(program: str, summary: str, values: flags.FlagValues, execute, argv=None) -> int:
+def run(
+    program: str,
+    summary: str,
+    values: flags.FlagValues,
+    execute,
+    argv=None,
+    takes_words: str | None = None,
+) -> int:
     """Parses the flags and calls `execute(values)`.
 
     Args:
@@ -60,17 +68,21 @@ def run(program: str, summary: str, values: flags.FlagValues, execute, argv=None
         execute: does the work, gives the exit status; ValueError, OSError and FloatingPointError
             are told to the user in one line.
         argv: the arguments without the program's name; those of the process by default.
+        takes_words: a flag with a list of values that, where it is given, takes the words that
+            belong to no flag, as in `--plot runs/*`.
 
     Returns:
         The exit status: 2 for flags that cannot be understood.
     """
     flags.DEFINE_boolean("help", False, "show this help.", short_name="h", flag_values=values)
     flags.DEFINE_boolean("version", False, "show the version.", flag_values=values)
-    for stream in (sys.stdout, sys.stderr):
+    for stream in filter(None, (sys.stdout, sys.stderr)):
         stream.reconfigure(errors="replace")  # a file name need not be text that can be shown
     try:
         _, *rest = values([program, *(sys.argv[1:] if argv is None else argv)])
-        if rest:
+        if takes_words and values[takes_words].present:
+            values[takes_words].value += rest
+        elif rest:
             raise flags.Error(f"{rest[0]!r} is not a flag; see {program} --help")
     except flags.Error as error:
         return _fail(program, error, USAGE_ERROR)
@@ -81,7 +93,8 @@ def run(program: str, summary: str, values: flags.FlagValues, execute, argv=None
         if values.help:
             print(f"{program} {summary}{values.get_help()}", flush=True)
             return 0
-        # OpenCV and its FFmpeg would tell of damaged files in words of their own.
+        # OpenCV, its FFmpeg and Pillow would tell of damaged files in words of their own.
+        warnings.filterwarnings("ignore", module="PIL")
         os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
         os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
         return execute(values)
@@ -89,7 +102,7 @@ def run(program: str, summary: str, values: flags.FlagValues, execute, argv=None
         # The reader has seen enough, as `head` does. Nothing can be flushed to it at exit either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILURE
-    except (ValueError, OSError, FloatingPointError) as error:
+    except (ValueError, OSError, FloatingPointError, MemoryError) as error:
         return _fail(program, error, FAILURE)
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -131,6 +144,9 @@ def start_tensorflow(gpu: str | None, threads: int) -> None:
     for device in devices:
         tf.config.experimental.set_memory_growth(device, True)
     if threads:
+        import cv2
+
+        cv2.setNumThreads(threads)
         tf.config.threading.set_intra_op_parallelism_threads(threads)
         tf.config.threading.set_inter_op_parallelism_threads(threads)
 

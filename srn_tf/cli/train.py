@@ -5,7 +5,7 @@ import os
 
 from absl import flags
 
-from srn_tf.cli.command import INTERRUPTED, define_device_flags, require, run, start_tensorflow
+from srn_tf.cli.command import define_device_flags, require, run, start_tensorflow
 from srn_tf.config import DECAYS, MODELS, PRECISIONS, TrainingConfig, model_config
 
 SUMMARY = """trains a deblurring network.
@@ -16,9 +16,22 @@ On pairs of a data list:
 On sharp photographs alone, with blur made on the fly:
     srn-train --model color_lstm_residual --sharp_path photos --run_dir runs/photos
 On, after an interruption: the same command and --resume.
+The curves of runs, as a picture:
+    srn-train --plot runs/color runs/photos --output_path curves.png
 """
 
 _DEFAULTS = {field.name: field.default for field in dataclasses.fields(TrainingConfig)}
+_DATA = ("datalist", "data_root", "packed", "sharp_path")
+_NOT_AUGMENTED = {"flips": False, "turns": False, "noise": 0.0, "saturation": 0.0}
+_HELD_OUT = ("val_datalist", "val_packed", "val_sharp_path")
+# A flag on the left says something of one on the right: without any of those it is a mistake.
+_BELONGS_TO = {
+    "data_root": ("datalist",),
+    "max_blur": ("sharp_path", "val_sharp_path"),
+    "val_data_root": ("val_datalist",),
+    "validate_every": _HELD_OUT,
+    "output_path": ("plot",),
+}
 
 
 def define_flags() -> flags.FlagValues:
@@ -34,8 +47,14 @@ def define_flags() -> flags.FlagValues:
     define(integer, "blocks", "blocks a stage, instead of the model's own.")
     define(string, "datalist", "file of pairs: `sharp blurred` a line.")
     define(string, "data_root", "folder the paths of the data list start from.")
+    define(string, "packed", "file of srn-data pack, instead of a data list.")
     define(string, "sharp_path", "folder of sharp photographs, instead of a data list.")
     define(real, "max_blur", "largest extent of the camera's path, in pixels; with --sharp_path.")
+    boolean = flags.DEFINE_boolean
+    define(boolean, "flips", "mirror half of the pairs.")
+    define(boolean, "turns", "turn the pairs by random right angles.")
+    define(real, "noise", "largest deviation of noise on blurred crops, in grey levels of 255.")
+    define(real, "saturation", "largest change of the distance from gray, such as 0.5; 0: off.")
     define(integer, "crop_size", "side of the random crops, in pixels.")
     define(integer, "batch_size", "crops a step.")
     flags.DEFINE_integer(
@@ -61,13 +80,22 @@ def define_flags() -> flags.FlagValues:
         "to compute in; variables are float32 in any case.",
         enum_values=list(PRECISIONS),
     )
+    define(real, "ema", "momentum of moving averages of the weights, such as 0.999; 0: off.")
+    define(integer, "accumulate", "parts to compute a batch in, to save memory; same numbers.")
+    define(string, "init_from", "checkpoint to start from, as srn-test takes it; to fine-tune.")
+    flags.DEFINE_boolean("xla", False, "compile with XLA, for GPUs.", flag_values=values)
+    define(string, "val_datalist", "data list of held-out pairs, to validate with.")
+    define(string, "val_data_root", "folder its paths start from; default: --data_root.")
+    define(string, "val_packed", "file of srn-data pack, instead of it.")
+    define(string, "val_sharp_path", "folder of sharp photographs, instead of it.")
     define(string, "run_dir", "folder of the run, for checkpoints and metrics.")
     flags.DEFINE_boolean(
         "resume", False, "go on from the newest checkpoint of --run_dir.", flag_values=values
     )
     positive = {"lower_bound": 1, "flag_values": values}
     flags.DEFINE_integer("save_every", 1000, "steps between checkpoints.", **positive)
-    flags.DEFINE_integer("log_every", 20, "steps between lines of metrics.", **positive)
+    flags.DEFINE_integer("validate_every", 1000, "steps between validations.", **positive)
+    flags.DEFINE_integer("log_every", 20, "steps between points in TensorBoard.", **positive)
     flags.DEFINE_float(
         "max_minutes",
         0.0,
@@ -75,6 +103,10 @@ def define_flags() -> flags.FlagValues:
         lower_bound=0.0,
         flag_values=values,
     )
+    flags.DEFINE_multi_string(
+        "plot", [], "draw the curves of these run folders, and train nothing.", flag_values=values
+    )
+    define(string, "output_path", "picture to draw them into; default: curves.png.")
     define_device_flags(values)
     return values
 
@@ -87,8 +119,9 @@ def training_config(values: flags.FlagValues) -> TrainingConfig:
     """
     given = values.flag_values_dict()
     # A run is resumed with the same data, however the paths are written.
-    for name in ("datalist", "data_root", "sharp_path"):
-        given[name] = given[name] and os.path.abspath(given[name])
+    given |= {name: _absolute(given[name]) for name in _DATA}
+    if given["init_from"]:
+        given["init_from"] = _absolute(given["init_from"])
     network = {name: given[name] for name in ("kernel_size", "blocks") if given[name] is not None}
     return TrainingConfig(
         **{name: given[name] for name in _DEFAULTS.keys() & given.keys()},
@@ -97,23 +130,73 @@ def training_config(values: flags.FlagValues) -> TrainingConfig:
     )
 
 
+def held_out_config(values: flags.FlagValues, config: TrainingConfig) -> TrainingConfig | None:
+    """The configuration of the data to validate with, if there is any: never augmented.
+
+    Raises:
+        ValueError: if it is the data to train on.
+    """
+    given = {name: _absolute(values[f"val_{name}"].value) or "" for name in _DATA}
+    if not any(values[name].value for name in _HELD_OUT):
+        return None
+    if given["datalist"]:
+        given["data_root"] = given["data_root"] or config.data_root
+    held_out = dataclasses.replace(config, **given, **_NOT_AUGMENTED)
+    if all(getattr(held_out, name) == getattr(config, name) for name in _DATA):
+        raise ValueError("the data to validate with is that to train on; hold some pairs out")
+    return held_out
+
+
+def _absolute(path: str | None) -> str | None:
+    return path and os.path.abspath(path)
+
+
+def refuse_contradictions(values: flags.FlagValues) -> None:
+    """Refuses flags that make no sense together, which would otherwise be passed over.
+
+    Raises:
+        ValueError: naming them.
+    """
+    given = {name for name in values if values[name].present}
+    for name, others in _BELONGS_TO.items():
+        if name in given and not given & set(others):
+            raise ValueError(f"--{name} needs {' or '.join(f'--{other}' for other in others)}")
+    if values.plot and (others := given - {"plot", "output_path"}):
+        raise ValueError(f"--plot trains nothing: it goes without --{min(others)}")
+    if "end_lr" in given and values.decay != "exponential":
+        raise ValueError(f"--end_lr needs --decay exponential: {values.decay} goes to 0")
+    if "epoch" in given and values.max_steps:
+        raise ValueError("--epoch and --max_steps both say how long the run is; give one of them")
+
+
 def execute(values: flags.FlagValues) -> int:
+    refuse_contradictions(values)
+    if values.plot:
+        from srn_tf.plots import plot_runs
+
+        plot_runs(values.plot, path := values.output_path or "curves.png")
+        print(f"drawn in {path}")
+        return 0
     require(values, "run_dir")
     config = training_config(values)
+    held_out = held_out_config(values, config)
     start_tensorflow(values.gpu, values.threads)
     from srn_tf.training import train
 
-    finished = train(
+    ended_by = train(
         config,
         values.run_dir,
+        held_out=held_out,
         resume=values.resume,
+        validate_every=values.validate_every,
         save_every=values.save_every,
         log_every=values.log_every,
         max_minutes=values.max_minutes,
+        xla=values.xla,
     )
-    return 0 if finished else INTERRUPTED
+    return 128 + ended_by if ended_by else 0  # as a shell says that a signal ended a program
 
 
 def main(argv=None) -> int:
     """The command; gives its exit status."""
-    return run("srn-train", SUMMARY, define_flags(), execute, argv)
+    return run("srn-train", SUMMARY, define_flags(), execute, argv, takes_words="plot")

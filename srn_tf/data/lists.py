@@ -4,14 +4,22 @@ The order of the two is that of the authors' lists. Blank lines and lines that b
 passed over.
 """
 
+import contextlib
 import dataclasses
+import os
 import pathlib
+import struct
 
+import cv2
 import numpy as np
+from PIL import Image, UnidentifiedImageError
 
-from srn_tf.images import image_size, read_image
+from srn_tf.images import read_image
 
 _SHOWN = 10
+_SAMPLED = 9
+_LESS_DETAIL = 0.9  # what rounding alone may do stays above
+_ORIENTATION = 0x0112
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,14 +39,18 @@ def read_list(path, root) -> list[Pair]:
     """The pairs of a data list.
 
     Raises:
-        ValueError: for lines that are not two paths and for missing files: how many there are, and
-            the first ten as file:line.
+        ValueError: if there is no folder `root` or it cannot be read; for lines that are not two
+            paths and for missing files: how many there are, and the first ten as file:line.
     """
     path, root = pathlib.Path(path), pathlib.Path(root)
     try:
         lines = path.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: cannot be read as a data list ({error})") from None
+    try:
+        os.scandir(root).close()
+    except OSError as error:
+        raise ValueError(f"{root}: cannot be read as a folder ({error.strerror})") from None
     pairs, problems = [], []
     for number, line in enumerate(lines, start=1):
         words = line.split()
@@ -49,7 +61,7 @@ def read_list(path, root) -> list[Pair]:
             problems.append(f"{where}: expected `sharp blurred`, found {len(words)} words")
             continue
         pair = Pair(root / words[0], root / words[1], where, " ".join(words))
-        missing = [file for file in (pair.sharp, pair.blurred) if not file.is_file()]
+        missing = [file for file in (pair.sharp, pair.blurred) if not os.path.isfile(file)]
         problems += [f"{where}: no such file: {file}" for file in missing]
         pairs.append(pair)
     refuse(problems)
@@ -58,14 +70,93 @@ def read_list(path, root) -> list[Pair]:
     return pairs
 
 
-def size_problem(path, crop_size: int) -> str:
-    """Why a picture cannot be cropped, from its header alone; empty if it can."""
+def read_header(path) -> tuple[tuple[int, int], bool]:
+    """((height, width) of the picture turned upright, whether it has one channel), undecoded.
+
+    Raises:
+        ValueError: if the file has no readable header.
+    """
     try:
-        height, width = image_size(path)
-    except ValueError as error:
-        return str(error)
-    too_small = min(height, width) < crop_size
-    return f"{path}: {width}x{height} is smaller than the crop of {crop_size}" if too_small else ""
+        with Image.open(path) as image:
+            size, one_channel = (image.height, image.width), image.mode[0] in "1LI"
+            turned = _exif(image).get(_ORIENTATION) in (5, 6, 7, 8)
+    except (OSError, Image.DecompressionBombError) as error:
+        reason = "of no known format" if isinstance(error, UnidentifiedImageError) else error
+        raise ValueError(f"{path}: not a picture that can be read ({reason})") from None
+    return size[::-1] if turned else size, one_channel
+
+
+def _exif(image: Image.Image) -> Image.Exif:
+    """What OpenCV turns pictures by, but for TIFFs, which Pillow gives the size of when turned.
+
+    Pillow's own getexif would decode a PNG, and ask its XMP, too.
+    """
+    exif = Image.Exif()
+    with contextlib.suppress(SyntaxError, ValueError, struct.error):  # damaged: there is none
+        exif.load(image.info.get("exif", b""))
+    return exif
+
+
+def check_headers(groups, crop_size: int) -> list[str]:
+    """Notes on pictures for training, from their headers.
+
+    Args:
+        groups: (text before a problem, paths of pictures that must be of one size).
+        crop_size: what no side may be smaller than.
+
+    Raises:
+        ValueError: if a picture cannot be read or is smaller than the crop, or a group has pictures
+            of different size: how many problems, and the first ten.
+    """
+    problems, one_channel = [], []
+    for where, paths in groups:
+        found, sizes = [], set()
+        for path in paths:
+            try:
+                size, is_gray = read_header(path)
+            except ValueError as error:
+                found.append(str(error))
+                continue
+            found += filter(None, [size_problem(path, size, crop_size)])
+            sizes.add(size)
+            one_channel += [path] * is_gray
+        if not found and len(sizes) > 1:
+            found = [f"{' and '.join(map(str, paths))} differ in size"]
+        problems += [where + problem for problem in found]
+    refuse(problems)
+    if not one_channel:
+        return []
+    return [
+        f"pictures of one channel: {len(one_channel)}, as gray RGB; the first: {one_channel[0]}"
+    ]
+
+
+def size_problem(what, size: tuple[int, int], crop_size: int) -> str:
+    """Why a picture of (height, width) cannot be cropped; empty if it can."""
+    height, width = size
+    too_small = min(size) < crop_size
+    return f"{what}: {width}x{height} is smaller than the crop of {crop_size}" if too_small else ""
+
+
+def _check_order(pairs: list[Pair]) -> None:
+    """Refuses pairs most of which have less detail in the sharp picture, from a few of them."""
+    places = np.unique(np.linspace(0, len(pairs) - 1, _SAMPLED).round().astype(int))
+    sampled = [pairs[place] for place in places]
+    swapped = [
+        pair for pair in sampled if _detail(pair.sharp) < _LESS_DETAIL * _detail(pair.blurred)
+    ]
+    if 2 * len(swapped) > len(sampled):
+        raise ValueError(
+            f"{swapped[0].where}: the columns look swapped: on {len(swapped)} of {len(sampled)} "
+            "lines sampled, the first picture has less detail than the second; a line is `sharp "
+            "blurred`"
+        )
+
+
+def _detail(path) -> float:
+    """Variance of the Laplacian of the gray picture, the usual measure of sharpness."""
+    gray = cv2.cvtColor(read_image(path), cv2.COLOR_RGB2GRAY)
+    return cv2.Laplacian(gray, cv2.CV_32F).var()
 
 
 def refuse(problems: list[str]) -> None:
@@ -81,42 +172,49 @@ class PairSource:
     """Random crops of the pairs of a data list.
 
     A source has a length and gives, for an index and a random generator, one training example:
-    (blurred, sharp), both uint8 [crop_size, crop_size, 3]. `names` says what the examples are.
+    (blurred, sharp), both uint8 [crop_size, crop_size, 3]. `names` says what the examples are,
+    `notes` is what the user should know of them.
 
     Raises:
-        ValueError: as `read_list`; for pictures that are smaller than the crop, and for pairs of
-            different size.
+        ValueError: as `read_list` and `check_headers`; if sharp and blurred look swapped.
     """
 
     def __init__(self, datalist, root, crop_size: int):
         self.pairs = read_list(datalist, root)
         self.crop_size = crop_size
         self.names = [pair.text for pair in self.pairs]
-        problems = []
-        for pair in self.pairs:
-            files = (pair.sharp, pair.blurred)
-            found = [problem for file in files if (problem := size_problem(file, crop_size))]
-            if not found and image_size(pair.sharp) != image_size(pair.blurred):
-                found = [f"{pair.sharp} and {pair.blurred} differ in size"]
-            problems += [f"{pair.where}: {problem}" for problem in found]
-        refuse(problems)
+        groups = [(f"{pair.where}: ", (pair.sharp, pair.blurred)) for pair in self.pairs]
+        self.notes = check_headers(groups, crop_size)
+        _check_order(self.pairs)
 
     def __len__(self) -> int:
         return len(self.pairs)
 
-    def example(self, index: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """The same random crop of both pictures of a pair.
+    def read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """(blurred, sharp), whole: both uint8 [height, width, 3].
 
         Raises:
-            ValueError: if a picture cannot be read.
+            ValueError: if a picture cannot be read, or they differ in size.
         """
         pair = self.pairs[index]
         blurred, sharp = read_image(pair.blurred), read_image(pair.sharp)
         if blurred.shape != sharp.shape:
             raise ValueError(f"{pair.where}: {pair.sharp} and {pair.blurred} differ in size")
-        top, left = random_corner(rng, sharp.shape, self.crop_size)
-        window = np.s_[top : top + self.crop_size, left : left + self.crop_size]
-        return blurred[window], sharp[window]
+        return blurred, sharp
+
+    def example(self, index: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """The same random crop of both pictures of a pair.
+
+        Raises:
+            ValueError: as `read`.
+        """
+        return random_crop(rng, self.read(index), self.crop_size)
+
+
+def random_crop(rng: np.random.Generator, pictures, size: int) -> tuple[np.ndarray, ...]:
+    """The same random square window of `size` of pictures [height, width, 3]; views, no copies."""
+    top, left = random_corner(rng, pictures[0].shape, size)
+    return tuple(picture[top : top + size, left : left + size] for picture in pictures)
 
 
 def random_corner(rng: np.random.Generator, shape, size: int) -> tuple[int, int]:

@@ -1,7 +1,8 @@
 """The tf.data pipeline: batches that are a function of (seed, position) alone.
 
 Position p of a run is example p % n of epoch p // n, in an order shuffled anew every epoch by a
-permutation that needs no buffer. So a run can start at any step and sees what it would have seen.
+permutation that needs no buffer. So a run can start at any step and sees what it would have seen,
+and several workers can each take their rows of the same batches.
 """
 
 import numpy as np
@@ -15,20 +16,36 @@ class Batches:
 
     Args:
         source: has a length, and `example(index, rng)` -> (blurred, sharp), uint8 [size, size, 3].
-        batch_size: examples a batch.
+        batch_size: examples a batch, of all workers together.
         channels: 3, or 1 for luma.
         seed: of order and crops.
         start_step: the first batch given is that of this step.
+        share: (index, count) of this worker: it gets rows index * batch_size / count to
+            (index + 1) * batch_size / count of every batch.
 
-    Iterating gives (blurred, sharp), float32 [batch, size, size, channels] in [0, 1]. It raises
-    what the source raises.
+    Iterating gives (blurred, sharp), float32 [batch_size / count, size, size, channels] in [0, 1].
+    It raises what the source raises.
+
+    Raises:
+        ValueError: if the batch cannot be shared evenly.
     """
 
-    def __init__(self, source, batch_size: int, channels: int, seed: int, start_step: int = 0):
+    def __init__(
+        self,
+        source,
+        batch_size: int,
+        channels: int,
+        seed: int,
+        start_step: int = 0,
+        share: tuple[int, int] = (0, 1),
+    ):
         self._source, self._seed = source, seed
         self._error = None
-        size = source.crop_size
-        count = len(source)
+        worker, workers = share
+        if batch_size % workers:
+            raise ValueError(f"batch_size {batch_size} must be a multiple of the {workers} workers")
+        rows = batch_size // workers
+        size, count = source.crop_size, len(source)
 
         def order(position):
             epoch, place = position // count, position % count
@@ -36,29 +53,33 @@ class Batches:
             index = tf.random.experimental.index_shuffle(place, [seed, epoch], count - 1)
             return index, position
 
-        def load(index, position):
-            example = tf.numpy_function(self._example, [index, position], [tf.uint8, tf.uint8])
-            return tuple(tf.ensure_shape(part, (size, size, 3)) for part in example)
-
-        def to_float(*pair):
-            pictures = [tf.cast(part, tf.float32) / 255 for part in pair]
+        def load(indices, positions):
+            own = slice(worker * rows, (worker + 1) * rows)
+            # One call for the batch: each has to wait for Python's lock.
+            pixels = tf.numpy_function(self._examples, [indices[own], positions[own]], tf.uint8)
+            pixels = tf.ensure_shape(pixels, (2, rows, size, size, 3))
+            pictures = tf.cast(pixels, tf.float32) / 255
             if channels == 1:
-                pictures = [tf.tensordot(p, LUMA, 1)[..., tf.newaxis] for p in pictures]
-            return tuple(pictures)
+                pictures = tf.tensordot(pictures, LUMA, 1)[..., tf.newaxis]
+            return tuple(tf.unstack(pictures))
 
         self._dataset = (
             tf.data.Dataset.counter(start_step * batch_size)
             .map(order)
+            .batch(batch_size)
             .map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-            .batch(batch_size, drop_remainder=True)
-            .map(to_float)
             .prefetch(2)
         )
 
-    def _example(self, index, position):
+    def _examples(self, indices, positions) -> np.ndarray:
+        """uint8 [2, rows, size, size, 3]: blurred, then sharp."""
         try:
-            rng = np.random.default_rng([self._seed, int(position)])
-            return self._source.example(int(index), rng)
+            size = self._source.crop_size
+            pixels = np.empty((2, len(indices), size, size, 3), np.uint8)
+            for row, (index, position) in enumerate(zip(indices, positions, strict=True)):
+                rng = np.random.default_rng([self._seed, int(position)])
+                pixels[0, row], pixels[1, row] = self._source.example(int(index), rng)
+            return pixels
         except Exception as error:
             # tf.data would give it back with a traceback inside the message.
             self._error = self._error or error

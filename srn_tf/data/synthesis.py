@@ -14,7 +14,7 @@ import math
 import cv2
 import numpy as np
 
-from srn_tf.data.lists import random_corner, refuse, size_problem
+from srn_tf.data.lists import check_headers, random_corner
 from srn_tf.images import find_images, read_image
 
 GAMMA = 2.2
@@ -61,6 +61,17 @@ def camera_path(rng: np.random.Generator, extent: float, size: int) -> np.ndarra
     return sample(2 * math.ceil(17 * longest) + 3)
 
 
+def to_light(pixels: np.ndarray, linear_light: bool) -> np.ndarray:
+    """uint8 values as float32 in [0, 1], to be averaged: light (gamma 2.2), or as they are."""
+    return _TO_LINEAR[pixels] if linear_light else pixels.astype(np.float32) / 255
+
+
+def from_light(mean: np.ndarray, linear_light: bool) -> np.ndarray:
+    """The uint8 values of what `to_light` gave, averaged."""
+    values = mean ** (1 / GAMMA) if linear_light else mean
+    return np.rint(values * 255).astype(np.uint8)
+
+
 def blur_along(photo: np.ndarray, path: np.ndarray, linear_light: bool) -> np.ndarray:
     """The mean of a photograph over a camera path.
 
@@ -73,17 +84,14 @@ def blur_along(photo: np.ndarray, path: np.ndarray, linear_light: bool) -> np.nd
         uint8 of the same shape; what moves in from outside repeats the edge's mirror image.
     """
     height, width = photo.shape[:2]
-    values = _TO_LINEAR[photo] if linear_light else photo.astype(np.float32) / 255
+    values = to_light(photo, linear_light)
     total = np.zeros_like(values)
     center = ((width - 1) / 2, (height - 1) / 2)
     for x, y, roll, zoom in path:
         motion = cv2.getRotationMatrix2D(center, math.degrees(roll), math.exp(zoom))
         motion[:, 2] += x, y
         total += cv2.warpAffine(values, motion, (width, height), borderMode=cv2.BORDER_REFLECT_101)
-    mean = total / len(path)
-    if linear_light:
-        mean = mean ** (1 / GAMMA)
-    return np.rint(mean * 255).astype(np.uint8)
+    return from_light(total / len(path), linear_light)
 
 
 class SyntheticSource:
@@ -101,7 +109,7 @@ class SyntheticSource:
     def __init__(self, folder, crop_size: int, max_blur: float):
         self.paths = find_images(folder)
         self.names = [path.name for path in self.paths]
-        refuse([problem for path in self.paths if (problem := size_problem(path, crop_size))])
+        self.notes = check_headers([("", (path,)) for path in self.paths], crop_size)
         self.crop_size = crop_size
         self.max_blur = max_blur
 

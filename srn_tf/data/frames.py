@@ -1,0 +1,245 @@
+"""Pairs from high-frame-rate video, as those of the paper and of GOPRO were made (section 4).
+
+The mean of an odd number of consecutive frames is the blurred picture, the frame in their middle
+the sharp one. The mean is taken of the values as stored, as in GOPRO's folder `blur`, or of light
+(gamma 2.2), as in its `blur_gamma`.
+"""
+
+import dataclasses
+import pathlib
+import re
+
+import cv2
+import numpy as np
+
+from srn_tf.data.synthesis import from_light, to_light
+from srn_tf.files import atomic_folder
+from srn_tf.images import find_images, read_image, write_image
+from srn_tf.video import CODECS, Video
+
+LIST = "pairs.txt"
+_THUMBNAIL = (32, 32)
+_FLOW_SIDE = 640  # optical flow is computed at this size, in pixels, which takes noise away
+
+
+@dataclasses.dataclass(frozen=True)
+class Rules:
+    """How frames become pairs.
+
+    Attributes:
+        min_frames, max_frames: odd; each pair is of an odd number of frames between them.
+        linear_light: average light (gamma 2.2) instead of stored values.
+        min_motion: mean length of the optical flow from the first frame to the last, in pixels,
+            under which frames count as static.
+        max_change: mean difference between thumbnails of two frames, in grey levels of 255, above
+            which they belong to different scenes.
+        seed: of the numbers of frames.
+    """
+
+    min_frames: int = 7
+    max_frames: int = 13
+    linear_light: bool = False
+    min_motion: float = 1.0
+    max_change: float = 20.0
+    seed: int = 0
+
+    def __post_init__(self):
+        for name in ("min_frames", "max_frames"):
+            if getattr(self, name) % 2 == 0 or getattr(self, name) < 3:
+                raise ValueError(f"{name} must be odd, 3 or more, not {getattr(self, name)}")
+        if self.min_frames > self.max_frames:
+            raise ValueError(f"min_frames {self.min_frames} is above max_frames {self.max_frames}")
+
+
+@dataclasses.dataclass
+class Counts:
+    """What became of the frames: windows that are pairs or were left out, and frames read."""
+
+    pairs: int = 0
+    static: int = 0
+    scene_cuts: int = 0
+    frames: int = 0
+
+
+def average_windows(frames, rules: Rules, rng: np.random.Generator, counts: Counts):
+    """Yields (number of the middle frame, blurred, sharp) of the windows of a sequence.
+
+    Windows follow each other without overlap; what a scene cut or the end leaves incomplete is left
+    out, and so is what hardly moves.
+
+    Args:
+        frames: uint8 [height, width, 3], all of one size.
+        rules: of the windows.
+        rng: draws their lengths.
+        counts: is added to.
+
+    Yields:
+        The number counts the frames from 0; both pictures are as the frames.
+    """
+    lengths = np.arange(rules.min_frames, rules.max_frames + 1, 2)
+    window, length = [], rng.choice(lengths)
+    for number, frame in enumerate(frames):
+        counts.frames += 1
+        if window and _change(window[-1], frame) > rules.max_change:
+            counts.scene_cuts += 1
+            window = []
+        window.append(frame)
+        if len(window) < length:
+            continue
+        if motion(window[0], window[-1]) < rules.min_motion:
+            counts.static += 1
+        else:
+            counts.pairs += 1
+            middle = length // 2
+            yield number - middle, average(window, rules.linear_light), window[middle]
+        window, length = [], rng.choice(lengths)
+
+
+def average(frames, linear_light: bool) -> np.ndarray:
+    """The mean of uint8 frames, uint8 of the same shape."""
+    total = np.zeros(frames[0].shape, np.float32)
+    for frame in frames:
+        total += to_light(frame, linear_light)
+    return from_light(total / len(frames), linear_light)
+
+
+def motion(first: np.ndarray, last: np.ndarray) -> float:
+    """Mean length of the optical flow between two frames, in their pixels."""
+    scale = min(1.0, _FLOW_SIDE / max(first.shape))
+    small = [
+        cv2.resize(_gray(frame), None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        for frame in (first, last)
+    ]
+    flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST).calc(*small, None)
+    return float(np.linalg.norm(flow, axis=-1).mean()) / scale
+
+
+def _change(one: np.ndarray, other: np.ndarray) -> float:
+    thumbnails = [
+        cv2.resize(_gray(frame), _THUMBNAIL, interpolation=cv2.INTER_AREA) for frame in (one, other)
+    ]
+    return float(cv2.absdiff(*thumbnails).mean())
+
+
+def _gray(frame: np.ndarray) -> np.ndarray:
+    return cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
+
+
+@dataclasses.dataclass(frozen=True)
+class Sequence:
+    """Consecutive frames: those of a video, or of a folder of pictures in the order of numbers.
+
+    Attributes:
+        path: of the video or folder.
+        length: how many frames it should have.
+    """
+
+    path: pathlib.Path
+    length: int
+
+    @property
+    def name(self) -> str:
+        """Of its folder of pairs; a list cannot hold spaces."""
+        return "_".join(self.path.stem.split())
+
+    def frames(self):
+        """Yields the frames, uint8 [height, width, 3].
+
+        Raises:
+            ValueError: if a picture cannot be read, or differs from the first one in size.
+        """
+        if not self.path.is_dir():
+            video = Video(self.path)
+            while (frame := video.read()) is not None:
+                yield frame
+            return
+        shape = None
+        for path in sorted(find_images(self.path), key=_by_numbers):
+            frame = read_image(path)
+            shape = shape or frame.shape
+            if frame.shape != shape:
+                raise ValueError(f"{path}: differs in size from the frames before it")
+            yield frame
+
+
+def _by_numbers(path: pathlib.Path) -> list:
+    """So that frame 9 comes before frame 10."""
+    words = re.split(r"(\d+)", path.stem)
+    return [int(word) if word.isdecimal() else word for word in words]
+
+
+def videos(path) -> list[Sequence]:
+    """A video, or those in a folder.
+
+    Raises:
+        ValueError: if there is none, or one cannot be read.
+    """
+    path = pathlib.Path(path)
+    paths = [path]
+    if path.is_dir():
+        paths = sorted(file for file in path.iterdir() if file.suffix.lower() in CODECS)
+    if not paths:
+        raise ValueError(f"{path}: no videos in this folder ({', '.join(CODECS)})")
+    return [Sequence(path, Video(path).frames) for path in paths]
+
+
+def folders_of_frames(path) -> list[Sequence]:
+    """A folder of frames, or those in a folder.
+
+    Raises:
+        ValueError: if there is no such folder, or one without pictures.
+    """
+    path = pathlib.Path(path)
+    if not path.is_dir():
+        raise ValueError(f"{path}: no such folder")
+    inner = sorted(p for p in path.iterdir() if p.is_dir() and not p.name.startswith("."))
+    return [Sequence(folder, len(find_images(folder))) for folder in inner or [path]]
+
+
+def write_pairs(sequences: list[Sequence], folder, rules: Rules, advance=lambda: None):
+    """Makes the pairs of sequences, in GOPRO's layout and with a data list.
+
+        folder/pairs.txt                      sharp blurred, a pair a line
+        folder/SEQUENCE/sharp/000006.png      frame 6, from 0, of the sequence
+        folder/SEQUENCE/blur/000006.png
+
+    Args:
+        sequences: what to make them of.
+        folder: to write, whole or not at all; it must not exist.
+        rules: how.
+        advance: called after each frame.
+
+    Returns:
+        The counts of each sequence.
+
+    Raises:
+        ValueError: if `folder` exists, two sequences have one name, frames cannot be read, or no
+            pair is left.
+    """
+    names = [sequence.name for sequence in sequences]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"two sequences have the name {twice}; the pairs of both would mix")
+    rng = np.random.default_rng(rules.seed)
+    found, lines = [], []
+    with atomic_folder(folder) as temporary:
+        for sequence in sequences:
+            found.append(Counts())
+            frames = _telling(sequence.frames(), advance)
+            for number, blurred, sharp in average_windows(frames, rules, rng, found[-1]):
+                pair = [f"{sequence.name}/{side}/{number:06d}.png" for side in ("sharp", "blur")]
+                for name, picture in zip(pair, (sharp, blurred), strict=True):
+                    write_image(temporary / name, picture)
+                lines.append(" ".join(pair))
+        if not lines:
+            counts = [dataclasses.asdict(counts) for counts in found]
+            total = ", ".join(f"{name}: {sum(c[name] for c in counts)}" for name in counts[0])
+            raise ValueError(f"no pair could be made; {total}")
+        (temporary / LIST).write_text("".join(f"{line}\n" for line in lines))
+    return found
+
+
+def _telling(frames, advance):
+    for frame in frames:
+        yield frame
+        advance()

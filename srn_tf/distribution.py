@@ -1,0 +1,120 @@
+"""Which devices train together, on TensorFlow's own engine (tf.distribute).
+
+One device trains alone, several GPUs of one machine by themselves in a MirroredStrategy, several
+machines in a MultiWorkerMirroredStrategy where the environment variable TF_CONFIG names them, as
+Kubernetes and the clouds set it:
+
+    {"cluster": {"worker": ["host1:port", "host2:port"]}, "task": {"type": "worker", "index": 0}}
+
+Every device has a replica of the network and an equal share of each batch. The first worker is the
+chief, the only one that reads and writes the run folder.
+"""
+
+import json
+import logging
+import os
+
+import tensorflow as tf
+
+
+class Cluster:
+    """The workers of a run, of which this process is one. To be made before any tensor.
+
+    Attributes:
+        strategy: in whose scope network and optimizer must be made.
+        workers: how many there are.
+        index: of this one, from 0.
+
+    Raises:
+        ValueError: if TF_CONFIG cannot be understood.
+    """
+
+    def __init__(self):
+        self.workers, self.index = _workers_and_index()
+        # It would tell of each collection of gradients.
+        logging.getLogger("tensorflow").setLevel(logging.WARNING)
+        if self.workers > 1:
+            self.strategy = tf.distribute.MultiWorkerMirroredStrategy()
+        else:
+            kinds = map(tf.config.list_logical_devices, ("GPU", "CPU"))
+            devices = [device.name for device in next(filter(None, kinds))]
+            mirrored = len(devices) > 1
+            self.strategy = (
+                tf.distribute.MirroredStrategy(devices)
+                if mirrored
+                else tf.distribute.get_strategy()
+            )
+
+    @property
+    def is_chief(self) -> bool:
+        return self.index == 0
+
+    @property
+    def replicas(self) -> int:
+        """Of the network, over all workers."""
+        return self.strategy.num_replicas_in_sync
+
+    @property
+    def description(self) -> str:
+        """Of the devices, for the user."""
+        kind = "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
+        workers = f" of {self.workers} workers" if self.workers > 1 else ""
+        return f"{self.replicas} {kind}{'s' if self.replicas > 1 else ''}{workers}"
+
+    def total(self, numbers: list) -> list:
+        """The sums over all workers of the numbers that each gives."""
+        if self.workers == 1:
+            return numbers
+        given = tf.constant([float(number) for number in numbers], tf.float64)
+        return self._total(given).numpy().tolist()
+
+    @tf.function(autograph=False)
+    def _total(self, numbers):
+        # Each replica of this worker gives its part of them.
+        parts = self.strategy.run(lambda: numbers / replicas_here(self.strategy))
+        return self.strategy.reduce("SUM", parts, axis=None)
+
+    def copy_from_chief(self, variables) -> None:
+        """Gives the variables of all workers the values they have at the chief."""
+        if self.workers == 1:
+            return
+
+        @tf.function(autograph=False)
+        def copy():
+            context = tf.distribute.get_replica_context()
+            for variable in variables:
+                value = tf.convert_to_tensor(variable)
+                is_first = context.replica_id_in_sync_group == 0
+                given = tf.where(is_first, value, tf.zeros_like(value))
+                variable.assign(context.all_reduce("SUM", given))
+
+        self.strategy.run(copy)
+
+
+def replicas_here(strategy) -> int:
+    """How many replicas of the network this worker has."""
+    if strategy.num_replicas_in_sync == 1:
+        return 1
+    return len(strategy.extended.worker_devices)
+
+
+def _workers_and_index() -> tuple[int, int]:
+    """How many workers TF_CONFIG names, and which of them this is; a chief is the first one."""
+    text = os.environ.get("TF_CONFIG", "")
+    if not text:
+        return 1, 0
+    try:
+        config = json.loads(text)
+        names = {
+            job: len(config["cluster"][job])
+            for job in ("chief", "worker")
+            if job in config["cluster"]
+        }
+        job, place = config["task"]["type"], int(config["task"]["index"])
+        if other := config["cluster"].keys() - names.keys():
+            raise ValueError(f"a cluster of chief and worker is needed, not {', '.join(other)}")
+        if not 0 <= place < names.get(job, 0):
+            raise ValueError(f"there is no {job} {place}")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"TF_CONFIG cannot be understood ({error}): {text}") from None
+    return sum(names.values()), place + (names.get("chief", 0) if job == "worker" else 0)

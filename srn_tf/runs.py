@@ -1,0 +1,267 @@
+"""The folder of a training run: what is kept in it, and how a run goes on from it.
+
+    config.json             the configuration
+    starts.jsonl            one JSON object a start: time, step, command line, versions, devices
+    metrics.jsonl           one JSON object a step, each step once
+    checkpoints/            step_<number>.npz, the last few
+    best.npz                the network with the best validation PSNR
+    validation/             step_<number>.png: crops blurred, restored and sharp
+    events.out.*            for TensorBoard
+
+A line of metrics.jsonl has `step`, `loss`, `loss_per_scale` (coarse to fine), `gradient_norm` (null
+where a float16 step overflowed), `lr`, `pairs_per_second`, `waiting` (seconds for data), and after
+a validation `validation_psnr` (dB) and `validation_ssim`.
+"""
+
+import contextlib
+import datetime
+import hashlib
+import json
+import math
+import pathlib
+import platform
+import shlex
+import sys
+
+import cv2
+import keras
+import numpy as np
+import tensorflow as tf
+
+from srn_tf import __version__, checkpoints
+from srn_tf.config import TrainingConfig
+from srn_tf.files import atomic_file
+from srn_tf.images import write_image
+
+CHECKPOINTS_KEPT = 3
+
+
+def versions() -> dict[str, str]:
+    """Of what the numbers of a run depend on."""
+    return {
+        "srn_tf": __version__,
+        "python": platform.python_version(),
+        "tensorflow": tf.__version__,
+        "keras": keras.__version__,
+        "numpy": np.__version__,
+        "opencv": cv2.__version__,
+    }
+
+
+def fingerprint(source) -> dict:
+    """What says whether data is the same: order and crops follow from seed and position only
+    while it stays what it was."""
+    names = hashlib.sha256("\n".join(source.names).encode(errors="surrogateescape"))
+    return {"examples": len(source), "names_sha256": names.hexdigest()}
+
+
+class Run:
+    """A run folder: refuses what does not belong to it, saves and restores.
+
+    Args:
+        config: what is trained.
+        source: the training examples.
+        folder: of the run.
+        resume: go on from the newest checkpoint of the folder.
+        report: gets each line of news for the user.
+
+    Raises:
+        ValueError: if the folder is in use and `resume` is off, or its configuration differs. All
+            that writes raises it where the folder cannot be written.
+    """
+
+    def __init__(self, config: TrainingConfig, source, folder, resume: bool, report=print):
+        self.config, self.folder = config, pathlib.Path(folder)
+        self._data = fingerprint(source)
+        self._report = report
+        if self.folder.exists() and not self.folder.is_dir():
+            raise ValueError(f"{folder}: is a file, not a folder for a run")
+        config_file = self.folder / "config.json"
+        if config_file.exists() or checkpoints.in_run(folder):
+            if not resume:
+                raise ValueError(f"{folder}: holds a run already; add --resume, or choose another")
+            self._require_same_configuration(config_file)
+
+    def _require_same_configuration(self, config_file) -> None:
+        try:
+            stored = TrainingConfig.from_json(json.loads(config_file.read_text()))
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise ValueError(f"{config_file}: not the configuration of a run ({error})") from None
+        if difference := self.config.first_difference(stored):
+            raise ValueError(f"{self.folder}: a run of another configuration: {difference}")
+
+    def restore(self, trainer) -> int:
+        """Restores network and optimizer from the newest checkpoint; gives its step.
+
+        A damaged checkpoint is reported, and the one before it used. Without any, the step is 0.
+
+        Raises:
+            ValueError: if all checkpoints are damaged, or the newest is of something else.
+        """
+        if not (paths := checkpoints.in_run(self.folder)):
+            self._report(f"{self.folder}: no checkpoint, starting at step 0")
+            return 0
+        for path in reversed(paths):
+            try:
+                header, arrays = checkpoints.read(path)
+                break
+            except ValueError as error:
+                self._report(f"{error}; taking the one before it")
+        else:
+            raise ValueError(f"{self.folder}: none of its checkpoints can be read")
+        if "step" not in header:
+            raise ValueError(f"{path}: not a checkpoint of a training run")
+        if header.get("data") != self._data:
+            raise ValueError(
+                f"{self.folder}: a run on other data: was {header.get('data')}, is {self._data}"
+            )
+        # The network's own weights, where `model/` has their averages: see `save`.
+        own = {name for name in arrays if name.startswith("training/")}
+        arrays |= {f"model/{name.removeprefix('training/')}": arrays.pop(name) for name in own}
+        variables = checkpoints.variables_by_path(trainer.model.variables, "model")
+        variables |= checkpoints.variables_by_path(trainer.optimizer.variables, "optimizer")
+        checkpoints.assign(variables, arrays, path)
+        self._report(f"resuming at step {header['step']}")
+        return header["step"]
+
+    def begin(self, step: int, devices: str) -> None:
+        """Writes how the run starts, and forgets what was written after `step`: it comes again."""
+        with self.writing():
+            start = {
+                "time": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
+                "step": step,
+                "command": shlex.join(sys.argv),
+                "versions": versions(),
+                "devices": devices,
+            }
+            with atomic_file(self.folder / "config.json") as temporary:
+                temporary.write_text(json.dumps(self.config.to_json(), indent=2) + "\n")
+            with open(self.folder / "starts.jsonl", "a") as file:
+                file.write(json.dumps(start) + "\n")
+            for torn in (self.folder / "checkpoints").glob(
+                ".*.npz"
+            ):  # of a process that was killed
+                torn.unlink()
+            metrics = self.folder / "metrics.jsonl"
+            lines = metrics.read_text().splitlines() if metrics.exists() else []
+            with atomic_file(metrics) as temporary:
+                kept = [line for line in lines if _step_of(line) <= step]
+                temporary.write_text("".join(f"{line}\n" for line in kept))
+            for path in self.folder.glob("events.out.tfevents.*"):
+                with atomic_file(path) as temporary:
+                    _copy_events(path, temporary, step)
+            self._board = tf.summary.create_file_writer(str(self.folder))
+
+    def save(self, trainer, step: int) -> None:
+        """Saves a checkpoint and removes all but the last few.
+
+        With moving averages, `model/` has them, as everyone wants who opens the checkpoint, and
+        `training/` the network's own weights, to go on from.
+        """
+        state = checkpoints.variables_by_path(trainer.optimizer.variables, "optimizer")
+        if self.config.ema:
+            own = checkpoints.variables_by_path(trainer.model.variables, "training")
+            state |= {name: variable.numpy() for name, variable in own.items()}
+        path = checkpoints.path_of_step(self.folder, step)
+        with trainer.averaged(), self.writing():
+            checkpoints.save(path, self.config.model, trainer.model, self._header(step), state)
+        for old in checkpoints.in_run(self.folder)[:-CHECKPOINTS_KEPT]:
+            old.unlink()
+
+    def save_best(self, model, step: int, scores: dict) -> bool:
+        """Keeps the network if it scores better than the best so far; says whether.
+
+        Args:
+            model: the network.
+            step: it has learnt for.
+            scores: `psnr`, and what else is to be kept; with the same `data`, they compare.
+        """
+        path = self.folder / "best.npz"
+        try:
+            best = checkpoints.read(path)[0]["validation"]
+            if best["data"] == scores["data"] and best["psnr"] >= scores["psnr"]:
+                return False
+        except (OSError, ValueError, KeyError):
+            pass  # none yet, or none that is of use
+        with self.writing():
+            header = self._header(step) | {"validation": scores}
+            checkpoints.save(path, self.config.model, model, header)
+        return True
+
+    def write_metrics(self, row: dict, board: bool) -> None:
+        """Adds a row to metrics.jsonl, and to TensorBoard if `board`."""
+        with self.writing():
+            line = json.dumps({name: _or_null(value) for name, value in row.items()})
+            with open(self.folder / "metrics.jsonl", "a") as file:
+                file.write(line + "\n")
+            if not board:
+                return
+            with self._board.as_default(row["step"]):
+                for name, value in row.items():
+                    if isinstance(value, list):
+                        for scale, number in enumerate(value):
+                            tf.summary.scalar(f"{name}/{scale}", number)
+                    elif name != "step":
+                        tf.summary.scalar(name, value)
+            self._board.flush()
+
+    def show_pictures(self, step: int, name: str, pictures) -> None:
+        """Shows pictures, [batch, height, width, channels] in [0, 1], in TensorBoard."""
+        with self.writing():
+            shown = tf.clip_by_value(tf.cast(pictures, tf.float32), 0, 1)
+            with self._board.as_default(step):
+                tf.summary.image(name, shown, max_outputs=len(pictures))
+            self._board.flush()
+
+    def write_pictures(self, step: int, pictures: np.ndarray) -> None:
+        """Writes the pictures of a validation, uint8 [height, width, 3], and shows them."""
+        with self.writing():
+            write_image(self.folder / "validation" / f"step_{step:08d}.png", pictures)
+        self.show_pictures(step, "validation", pictures[np.newaxis] / 255)
+
+    def _header(self, step: int) -> dict:
+        return {
+            "step": step,
+            "training": self.config.to_json(),
+            "data": self._data,
+            "versions": versions(),
+        }
+
+    @property
+    def last_checkpoint(self) -> str:
+        paths = checkpoints.in_run(self.folder)
+        return f"the last checkpoint is {paths[-1]}" if paths else "no checkpoint was written"
+
+    @contextlib.contextmanager
+    def writing(self):
+        """Turns what the system says inside, such as that a disk is full, into one clear line."""
+        try:
+            yield
+        except (OSError, tf.errors.OpError) as error:
+            if isinstance(error, OSError):
+                reason = error.strerror or error
+            else:  # from TensorBoard's writer: several lines, the first ends in "; reason"
+                reason = error.message.splitlines()[0].rpartition("; ")[2]
+            raise ValueError(
+                f"{self.folder}: cannot be written ({reason}); {self.last_checkpoint}"
+            ) from error
+
+
+def _step_of(line: str) -> float:
+    """The step of a line of metrics; a torn last line belongs to no step."""
+    try:
+        return json.loads(line)["step"]
+    except (ValueError, KeyError, TypeError):
+        return math.inf
+
+
+def _copy_events(path, target, last_step: int) -> None:
+    """Copies TensorBoard's events up to a step, as far as a killed process wrote them whole."""
+    with tf.io.TFRecordWriter(str(target)) as writer, contextlib.suppress(tf.errors.DataLossError):
+        for record in tf.data.TFRecordDataset(str(path)):
+            if tf.compat.v1.Event.FromString(record.numpy()).step <= last_step:
+                writer.write(record.numpy())
+
+
+def _or_null(value):
+    return None if isinstance(value, float) and not math.isfinite(value) else value
