@@ -1,5 +1,6 @@
 """The networks: the authors' numbers, the resize rule, the cell's equations, what is shared."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -7,7 +8,7 @@ from conftest import SMALL, golden, randomize, run_python
 
 import srn_tf
 from srn_tf.networks import restore
-from srn_tf.networks.layers import ConvLSTMCell, ConvRNNCell
+from srn_tf.networks.layers import ConvLSTMCell, ConvRNNCell, DoublingConv
 from srn_tf.networks.pyramid import pad_to_multiple, pyramid, upsample
 
 
@@ -114,6 +115,18 @@ def test_conv_rnn_equation():
     np.testing.assert_allclose(np.ravel(state), new_hidden, atol=1e-6)
     expected = new_hidden @ v.kernel.numpy()[1, 1] + v.bias.numpy()
     np.testing.assert_allclose(np.ravel(output), expected, atol=1e-6)
+
+
+def test_doubling_conv_is_a_transposed_convolution():
+    x = np.random.default_rng(0).normal(size=(2, 3, 5, 4)).astype(np.float32)
+    layer = DoublingConv(6, activation="relu")
+    layer.build(x.shape)
+    layer.bias.assign(np.linspace(-1, 1, 6))
+    plain = keras.layers.Conv2DTranspose(6, 4, strides=2, padding="same", activation="relu")
+    plain.build(x.shape)
+    plain.set_weights(layer.get_weights())
+    for training in (False, True):
+        np.testing.assert_allclose(layer(x, training=training), plain(x), atol=1e-5)
 
 
 def test_initial_weights_are_xavier_and_the_lstm_kernel_is_nearly_zero():

@@ -83,17 +83,20 @@ class Encoder(Composite):
 class DoublingConv(keras.layers.Conv2DTranspose):
     """Transposed convolution, 4x4 with stride 2, in TensorFlow's SAME: doubles height and width.
 
-    Computed as two convolutions of stride 1, which processors are better at, and whose bias and
-    ReLU TensorFlow computes along with them. A transposed convolution slides the flipped kernel
-    over pixels with zeros between them: even rows of the result see one half of the kernel's rows
-    only, odd rows the other. So each of the two convolutions gives every second row. Columns are
-    halved likewise, but computed side by side as channels, as they lie in memory.
+    In use it is computed as two convolutions of stride 1, into which TensorFlow merges bias and
+    ReLU: on a processor, in bfloat16, that takes a third to two thirds of the time. A transposed
+    convolution slides the flipped kernel over pixels with zeros between them, so even rows of the
+    result see one half of the kernel's rows, odd rows the other. Each of the two convolutions
+    gives every second row; even and odd columns are its channels, side by side as they lie in
+    memory. Training keeps to the one convolution, whose gradients cost less.
     """
 
     def __init__(self, width: int, **kwargs):
         super().__init__(width, 4, strides=2, padding="same", **kwargs)
 
-    def call(self, x):
+    def call(self, x, training=False):
+        if training:
+            return super().call(x)
         batch, height, width, _ = ops.shape(x)
         kernel = ops.flip(ops.flip(ops.transpose(self.kernel, (0, 1, 3, 2)), axis=0), axis=1)
         kernel = ops.pad(kernel, [(0, 0), (1, 1), (0, 0), (0, 0)])
