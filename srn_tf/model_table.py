@@ -44,9 +44,9 @@ def count_macs(name: str, height: int, width: int, **overrides) -> int:
     def counting(layer):
         call = layer.call
 
-        def counted(x):
+        def counted(x, **kwargs):
             nonlocal macs
-            output = call(x)
+            output = call(x, **kwargs)
             # A convolution applies its kernel once for each pixel that comes out, a transposed one
             # once for each that goes in.
             transposed = isinstance(layer, keras.layers.Conv2DTranspose)
