@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 import skimage.data
 
-from srn_tf.data.synthesis import blur_along, camera_path
+from srn_tf.data.synthesis import CameraPath, blur_along
 from srn_tf.images import read_image, write_image
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -52,9 +52,10 @@ def prepare() -> None:
             write_image(WORK / "train" / f"{name}.bmp", photo)
             continue
         for i in range(BLURS):
-            path = camera_path(np.random.default_rng(i), EXTENT, min(photo.shape[:2]))
+            path = CameraPath(np.random.default_rng(i), EXTENT, photo.shape[:2])
+            maps = path.homographies(path.samples)
             write_image(WORK / "sharp" / f"{name}_{i}.png", photo)
-            write_image(WORK / "blurred" / f"{name}_{i}.png", blur_along(photo, path, i % 2 == 0))
+            write_image(WORK / "blurred" / f"{name}_{i}.png", blur_along(photo, maps, i % 2 == 0))
 
 
 def command(script: str, **flags) -> None:

@@ -13,7 +13,7 @@ from srn_tf.data import lists
 from srn_tf.data.augmentation import AugmentedSource
 from srn_tf.data.lists import PairSource, read_header, read_list
 from srn_tf.data.pipeline import Batches
-from srn_tf.data.synthesis import SyntheticSource, blur_along, camera_path
+from srn_tf.data.synthesis import CameraPath, SyntheticSource, blur_along, soft_mask
 from srn_tf.images import read_image, write_image
 
 CROP = 16
@@ -293,6 +293,25 @@ def test_noise_is_on_the_blurred_crop_alone_and_of_the_deviation_asked_for():
     assert 9 < max(deviations) < 10.5
 
 
+def test_jpeg_is_on_half_of_the_blurred_crops_alone_and_keeps_their_colours(photo):
+    class Photograph(OnePair):
+        def example(self, index, rng):
+            return photo[:64, :64], photo[:64, :64]
+
+    def error(quality, seed):
+        blurred, sharp = AugmentedSource(Photograph(), jpeg=quality).example(
+            0, np.random.default_rng(seed)
+        )
+        np.testing.assert_array_equal(sharp, photo[:64, :64])
+        difference = blurred.astype(float) - sharp
+        assert np.abs(difference.mean(axis=(0, 1))).max() < 1.5
+        return np.abs(difference).mean()
+
+    errors = [error(60, seed) for seed in range(60)]
+    assert 20 <= errors.count(0) <= 40
+    assert max(errors) > 1.5 * error(95, int(np.argmax(errors)))
+
+
 def test_saturation_scales_the_distance_from_gray_of_both_alike():
     class Colored(OnePair):
         def example(self, index, rng):
@@ -316,41 +335,80 @@ def test_augmentation_leaves_order_and_crops_as_they_were(pairs):
     assert examples(noisy, 5) == examples(source, 5)
 
 
+def seen_at(maps, point):
+    """Where each instant of a path sees a point (x, y) of the photograph."""
+    places = maps @ np.array([*point, 1.0])
+    return places[:, :2] / places[:, 2:]
+
+
+def farthest(places):
+    return np.linalg.norm(places[:, None] - places[None], axis=-1).max()
+
+
 @pytest.mark.parametrize("extent", [1.0, 9.0, 30.0])
 def test_camera_paths_have_their_extent_rest_in_the_middle_and_leave_no_gaps(extent):
     for seed in range(100):
-        path = camera_path(np.random.default_rng(seed), extent, size=100)
-        assert len(path) % 2 == 1
-        np.testing.assert_array_equal(path[len(path) // 2], 0)
-        shift = path[:, :2]
-        distances = np.linalg.norm(shift[:, None] - shift[None], axis=-1)
-        assert distances.max() == pytest.approx(extent)
-        assert np.linalg.norm(np.diff(shift, axis=0), axis=1).max() <= 1
-        # At the border, 50 pixels from the middle, roll moves a pixel by up to half the extent.
-        assert 0 <= 50 * np.ptp(path[:, 2]) <= 0.5 * extent + 1e-9
+        path = CameraPath(np.random.default_rng(seed), extent, shape=(80, 101))
+        assert path.samples % 2 == 1
+        maps = path.homographies(path.samples)
+        np.testing.assert_allclose(maps[path.samples // 2], np.eye(3), atol=1e-12)
+        middle = seen_at(maps, (50, 39.5))
+        assert farthest(seen_at(path.homographies(33), (50, 39.5))) == pytest.approx(extent)
+        assert np.linalg.norm(np.diff(middle, axis=0), axis=1).max() <= 2
+        # At the border roll and zoom add up to half and a quarter of the extent.
+        assert farthest(seen_at(maps, (100, 39.5))) <= 2 * extent
+
+
+def test_a_camera_that_turns_sees_lines_converge():
+    path = CameraPath(np.random.default_rng(0), 30.0, shape=(80, 101))
+    first = path.homographies(path.samples)[0]
+    corners = np.array([[0, 0, 1], [100, 0, 1], [0, 79, 1], [100, 79, 1]]) @ first.T
+    top_left, top_right, left, right = corners[:, :2] / corners[:, 2:]
+    assert abs(np.linalg.norm(top_left - top_right) - np.linalg.norm(left - right)) > 0.1
+
+
+def shifts(*along_x):
+    """A path of the given shifts, in pixels."""
+    maps = np.tile(np.eye(3), (len(along_x), 1, 1))
+    maps[:, 0, 2] = along_x
+    return maps
 
 
 def test_blur_is_the_mean_of_the_moved_photograph():
     photo = np.zeros((21, 31, 3), np.uint8)
     photo[:, 15] = 240
-    path = np.zeros((3, 4))
-    path[:, 0] = -4, 0, 4  # three places along a line, in pixels
-    stored = blur_along(photo, path, linear_light=False)
+    maps = shifts(-4, 0, 4)
+    stored = blur_along(photo, maps, linear_light=False)
     np.testing.assert_array_equal(stored[10, [11, 15, 19], 0], 80)
     np.testing.assert_array_equal(stored[10, [12, 14, 16], 0], 0)
     # A third of the light of value 240 is not a third of the value.
-    light = blur_along(photo, path, linear_light=True)
+    light = blur_along(photo, maps, linear_light=True)
     expected = round(255 * ((240 / 255) ** 2.2 / 3) ** (1 / 2.2))
     np.testing.assert_array_equal(light[10, [11, 15, 19], 0], expected)
 
 
-def test_roll_turns_and_zoom_enlarges_about_the_middle():
-    photo = np.zeros((41, 41, 3), np.uint8)
-    photo[20, 30] = 255
-    quarter = blur_along(photo, np.array([[0, 0, np.pi / 2, 0]]), linear_light=False)
-    assert np.argwhere(quarter[..., 0] > 200).tolist() == [[10, 20]]
-    double = blur_along(photo, np.array([[0, 0, 0, np.log(2)]]), linear_light=False)
-    assert np.argwhere(double[..., 0] > 200).tolist() == [[20, 40]]
+def test_what_moves_on_its_own_covers_the_rest():
+    photo = np.full((21, 31, 3), 30, np.uint8)
+    photo[8:13, 13:18] = 210
+    mask = (photo[..., 0] == 210).astype(np.float32)
+    blurred = blur_along(photo, shifts(0, 0, 0), False, (mask, shifts(-10, 0, 10)))
+    # It passes three places; where it stands in the photograph, the camera sees it all the time.
+    np.testing.assert_array_equal(blurred[10, [5, 25], 0], 90)
+    np.testing.assert_array_equal(blurred[10, 15], 210)
+    np.testing.assert_array_equal(blurred[2], 30)
+
+
+def test_a_window_of_the_blur_is_the_same_as_the_whole(photo):
+    path = CameraPath(np.random.default_rng(3), 12.0, photo.shape[:2])
+    own = CameraPath(np.random.default_rng(4), 20.0, photo.shape[:2])
+    mask = soft_mask(np.random.default_rng(5), photo.shape[:2])
+    assert 0.1 < mask.mean() < 0.6 and mask.min() == 0 and mask.max() == 1
+    arguments = photo, path.homographies(41), True, (mask, own.homographies(41))
+    whole = blur_along(*arguments).astype(int)
+    for top, left in ((0, 0), (50, 70), (photo.shape[0] - 40, photo.shape[1] - 60)):
+        part = blur_along(*arguments, window=(top, left, 40, 60))
+        # OpenCV interpolates at 32nds of a pixel, rounded from another origin.
+        assert np.abs(part - whole[top : top + 40, left : left + 60]).max() <= 2
 
 
 def test_synthetic_examples_are_a_sharp_crop_and_its_blur(tmp_path, photo):
@@ -363,6 +421,19 @@ def test_synthetic_examples_are_a_sharp_crop_and_its_blur(tmp_path, photo):
     assert 0.2 < difference.mean() < 30
     again, _ = source.example(0, np.random.default_rng(1))
     np.testing.assert_array_equal(again, blurred)
+
+
+def test_some_photographs_are_magnified_before_they_are_blurred(tmp_path):
+    checkered = (np.indices((64, 64)).sum(axis=0) % 2 * 255).astype(np.uint8)
+    write_image(tmp_path / "photo.png", np.repeat(checkered[..., None], 3, axis=-1))
+    source = SyntheticSource(tmp_path, 16, max_blur=0.0, magnify=3.0)
+    steps = []
+    for seed in range(20):
+        _, sharp = source.example(0, np.random.default_rng(seed))
+        steps.append(np.abs(np.diff(sharp[..., 0].astype(int), axis=1)).mean())
+    untouched = np.array(steps) == 255
+    assert 5 <= untouched.sum() <= 15
+    assert max(np.array(steps)[~untouched]) < 250
 
 
 def test_no_blur_leaves_the_photograph_alone(tmp_path, photo):

@@ -221,7 +221,7 @@ import numpy as np, keras
 from conftest import golden
 from srn_tf.losses import multi_scale_l2
 from srn_tf.schedules import learning_rate_schedule
-from srn_tf.data.synthesis import blur_along, camera_path
+from srn_tf.data.synthesis import CameraPath, blur_along
 
 assert keras.backend.backend() == "jax"
 model, reference = golden("color")
@@ -233,7 +233,7 @@ loss = multi_scale_l2(reference["train_sharp"], model(reference["train_blurred"]
 np.testing.assert_allclose(loss, reference["train_loss"][0], rtol=1e-4)
 schedule = learning_rate_schedule("polynomial", 1e-4, 1e-6, 20)
 np.testing.assert_allclose([schedule(i) for i in range(8)], reference["train_lr"], rtol=1e-6)
-path = camera_path(np.random.default_rng(0), 5.0, 32)
+path = CameraPath(np.random.default_rng(0), 5.0, (32, 32)).homographies(9)
 assert blur_along(np.full((32, 32, 3), 99, np.uint8), path, True).min() == 99
 print("the same numbers")
 """

@@ -21,7 +21,7 @@ from srn_tf import checkpoints, training
 from srn_tf.config import PRECISIONS, TrainingConfig, model_config
 from srn_tf.data.synthesis import SyntheticSource
 from srn_tf.images import write_image
-from srn_tf.losses import multi_scale_l2
+from srn_tf.losses import loss_of_scales, multi_scale_l2
 from srn_tf.schedules import learning_rate_schedule
 from srn_tf.training import Trainer, create_optimizer, train
 
@@ -83,6 +83,17 @@ def test_the_loss_is_the_sum_of_the_mean_squared_errors_of_the_scales():
     assert float(multi_scale_l2(sharp, outputs)) == pytest.approx(expected)
 
 
+def test_log_l2_is_the_mean_over_the_pictures_of_their_error_in_db():
+    sharp = np.zeros((2, 4, 4, 1), np.float32)
+    off = np.array([0.1, 0.01], np.float32).reshape(2, 1, 1, 1)
+    coarse, fine = loss_of_scales(sharp, [sharp[:, ::2, ::2] + off, sharp], "log_l2")
+    # Errors of 1e-2 and 1e-4 count as 101 and 2 times 1e-4.
+    assert float(coarse) == pytest.approx((10 * np.log10(101) + 10 * np.log10(2)) / 2)
+    assert float(fine) == 0
+    with pytest.raises(ValueError, match="loss must be one of l2, log_l2, not 'l1'"):
+        loss_of_scales(sharp, [sharp], "l1")
+
+
 def test_schedules_begin_and_end_where_they_should():
     exponential = learning_rate_schedule("exponential", 1e-4, 1e-6, 1000)
     rates = [float(exponential(step)) for step in (0, 500, 1000)]
@@ -90,6 +101,9 @@ def test_schedules_begin_and_end_where_they_should():
     polynomial = learning_rate_schedule("polynomial", 1e-4, 1e-6, 1000)
     rates = [float(polynomial(step)) for step in (0, 500, 1000)]
     np.testing.assert_allclose(rates, [1e-4, 1e-4 * 0.5**0.3, 0], rtol=1e-5)
+    cosine = learning_rate_schedule("cosine", 1e-4, 1e-6, 1000)
+    rates = [float(cosine(step)) for step in (0, 500, 1000)]
+    np.testing.assert_allclose(rates, [1e-4, 5.05e-5, 1e-6], rtol=1e-5)
 
 
 def test_the_optimizer_is_the_papers_adam():
@@ -105,7 +119,7 @@ def test_clipping_bounds_the_recurrent_gradients_and_no_others(precision):
         model = srn_tf.create_model("color_lstm", **SMALL)
         randomize(model, scale=0.15)
         optimizer = create_optimizer(configuration(precision=precision), 10)
-        Trainer(model, optimizer, clip_norm).step(blurred, sharp)
+        Trainer(model, optimizer, clip_norm=clip_norm).step(blurred, sharp)
         # After one step Adam's momentum is a tenth of the gradient.
         momenta = [v for v in optimizer.variables if v.path.endswith("_momentum")]
         assert len(momenta) == len(model.trainable_variables)

@@ -6,7 +6,7 @@ import os
 from absl import flags
 
 from srn_tf.cli.command import define_device_flags, require, run, start_tensorflow
-from srn_tf.config import DECAYS, MODELS, PRECISIONS, TrainingConfig, model_config
+from srn_tf.config import DECAYS, LOSSES, MODELS, PRECISIONS, TrainingConfig, model_config
 
 SUMMARY = """trains a deblurring network.
 
@@ -22,12 +22,13 @@ The curves of runs, as a picture:
 
 _DEFAULTS = {field.name: field.default for field in dataclasses.fields(TrainingConfig)}
 _DATA = ("datalist", "data_root", "packed", "sharp_path")
-_NOT_AUGMENTED = {"flips": False, "turns": False, "noise": 0.0, "saturation": 0.0}
+_NOT_AUGMENTED = {"flips": False, "turns": False, "noise": 0.0, "saturation": 0.0, "jpeg": 0}
 _HELD_OUT = ("val_datalist", "val_packed", "val_sharp_path")
 # A flag on the left says something of one on the right: without any of those it is a mistake.
 _BELONGS_TO = {
     "data_root": ("datalist",),
     "max_blur": ("sharp_path", "val_sharp_path"),
+    "magnify": ("sharp_path",),
     "val_data_root": ("val_datalist",),
     "validate_every": _HELD_OUT,
     "output_path": ("plot",),
@@ -50,11 +51,13 @@ def define_flags() -> flags.FlagValues:
     define(string, "packed", "file of srn-data pack, instead of a data list.")
     define(string, "sharp_path", "folder of sharp photographs, instead of a data list.")
     define(real, "max_blur", "largest extent of the camera's path, in pixels; with --sharp_path.")
+    define(real, "magnify", "enlarge half of the photographs by up to this; with --sharp_path.")
     boolean = flags.DEFINE_boolean
     define(boolean, "flips", "mirror half of the pairs.")
     define(boolean, "turns", "turn the pairs by random right angles.")
     define(real, "noise", "largest deviation of noise on blurred crops, in grey levels of 255.")
     define(real, "saturation", "largest change of the distance from gray, such as 0.5; 0: off.")
+    define(integer, "jpeg", "lowest quality of JPEG that half the blurred crops get; 0: off.")
     define(integer, "crop_size", "side of the random crops, in pixels.")
     define(integer, "batch_size", "crops a step.")
     flags.DEFINE_integer(
@@ -64,12 +67,18 @@ def define_flags() -> flags.FlagValues:
         flag_values=values,
     )
     define(integer, "max_steps", "length of the run in steps; 0: --epoch decides.")
+    define(
+        flags.DEFINE_enum,
+        "loss",
+        "l2 (the paper), or log_l2, in dB, which cares for light blur as for heavy.",
+        enum_values=list(LOSSES),
+    )
     define(real, "lr", "learning rate at the start.")
-    define(real, "end_lr", "learning rate at the end; with --decay exponential.")
+    define(real, "end_lr", "learning rate at the end; not with --decay polynomial.")
     define(
         flags.DEFINE_enum,
         "decay",
-        "exponential (the paper), or polynomial: power 0.3, to 0 (the authors' program).",
+        "exponential (the paper); polynomial: power 0.3, to 0 (the authors' program); cosine.",
         enum_values=list(DECAYS),
     )
     define(real, "clip_norm", "norm to clip the ConvLSTM's gradients to (the paper: 3); 0: off.")
@@ -163,8 +172,8 @@ def refuse_contradictions(values: flags.FlagValues) -> None:
             raise ValueError(f"--{name} needs {' or '.join(f'--{other}' for other in others)}")
     if values.plot and (others := given - {"plot", "output_path"}):
         raise ValueError(f"--plot trains nothing: it goes without --{min(others)}")
-    if "end_lr" in given and values.decay != "exponential":
-        raise ValueError(f"--end_lr needs --decay exponential: {values.decay} goes to 0")
+    if "end_lr" in given and values.decay == "polynomial":
+        raise ValueError("--end_lr cannot go with --decay polynomial, which goes to 0")
     if "epoch" in given and values.max_steps:
         raise ValueError("--epoch and --max_steps both say how long the run is; give one of them")
 

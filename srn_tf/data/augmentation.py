@@ -1,5 +1,6 @@
 """Augmentation of training pairs. The paper has none; all of it is off by default."""
 
+import cv2
 import numpy as np
 
 from srn_tf.images import LUMA
@@ -19,6 +20,8 @@ class AugmentedSource:
             levels of 255; each gets one drawn evenly from 0 to this.
         saturation: each pair's distance from gray is multiplied by a factor drawn evenly from
             1 - saturation to 1 + saturation; luma stays.
+        jpeg: half of the blurred pictures are compressed as JPEG of a quality drawn evenly from
+            this to 100, and opened again; 0 is off.
     """
 
     def __init__(
@@ -28,16 +31,18 @@ class AugmentedSource:
         turns: bool = False,
         noise: float = 0.0,
         saturation: float = 0.0,
+        jpeg: int = 0,
     ):
         self._source = source
         self.crop_size, self.names, self.notes = source.crop_size, source.names, source.notes
-        self.flips, self.turns, self.noise, self.saturation = flips, turns, noise, saturation
+        self.flips, self.turns = flips, turns
+        self.noise, self.saturation, self.jpeg = noise, saturation, jpeg
 
     def __len__(self) -> int:
         return len(self._source)
 
     def example(self, index: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """(blurred, sharp) of the source, both changed alike but for the noise.
+        """(blurred, sharp) of the source, both changed alike but for noise and JPEG.
 
         Raises:
             ValueError: as the source.
@@ -56,6 +61,10 @@ class AugmentedSource:
             deviation = np.float32(rng.uniform(0, self.noise))
             noise = rng.standard_normal(blurred.shape, dtype=np.float32)
             blurred = _to_uint8(blurred + deviation * noise)
+        if self.jpeg and rng.random() < 0.5:
+            options = (cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(self.jpeg, 100, endpoint=True)))
+            _, file = cv2.imencode(".jpg", blurred[..., ::-1], options)
+            blurred = cv2.imdecode(file, cv2.IMREAD_COLOR_RGB)
         return blurred, sharp
 
 

@@ -1,10 +1,11 @@
 """Motion blur made from sharp photographs: the mean of a photograph along a camera's path.
 
-A camera that shakes during the exposure shifts, rolls and comes nearer or farther, smoothly. The
-photograph is moved along such a random path and averaged; where the path is at its middle, the
-photograph stands still, and that is the sharp target, as the paper takes the middle frame of the
-frames it averages. The mean is taken in linear light (gamma 2.2) or on the values as stored; real
-cameras lie between.
+A camera that shakes during the exposure turns about its three axes and comes nearer or farther,
+smoothly; each instant sees the photograph through a homography. The mean over a random path of them
+is the blurred picture. At the middle of the path the photograph stands still, and that is the sharp
+target, as the paper takes the middle frame of the frames it averages. In some pictures a part of
+the scene moves along a path of its own. The mean is taken in linear light (gamma 2.2) or on the
+values as stored; real cameras lie between.
 
 NumPy and OpenCV alone, so that any training program can use it.
 """
@@ -19,46 +20,83 @@ from srn_tf.images import find_images, read_image
 
 GAMMA = 2.2
 _TO_LINEAR = (np.arange(256, dtype=np.float32) / 255) ** GAMMA
-# Roll and zoom move a pixel at the border of the crop by up to this part of the shift.
+# The focal length, in longer sides of the picture: 25 to 85 mm on a camera of 36 mm x 24 mm.
+_FOCAL_LENGTHS = (0.7, 2.4)
+# Roll and zoom move a pixel at the border of the picture by up to this part of the extent.
 _ROLL_PART = 0.5
 _ZOOM_PART = 0.25
+# This part of the pictures has something that moves on its own.
+_MOVING_PART = 0.3
+# Its outline is as wide as this many pixels.
+_SOFT_EDGE = 6
 
 
-def camera_path(rng: np.random.Generator, extent: float, size: int) -> np.ndarray:
-    """A random smooth path of the camera.
+class CameraPath:
+    """A random smooth motion of a camera during an exposure.
 
     Args:
-        extent: largest distance between two points of the path of the shift, in pixels.
-        size: side of the picture in pixels, for which roll and zoom are scaled.
+        rng: what it is drawn from.
+        extent: largest distance between two places that the picture's middle passes, in pixels.
+        shape: (height, width) of the picture in pixels.
 
-    Returns:
-        float64 [samples, 4]: shift in x and y (pixels), roll (radians), logarithm of the zoom; zero
-        at the middle sample. Samples are evenly spaced in time, odd in number, and so many that
-        neighbours are at most a pixel apart.
+    Attributes:
+        samples: the number of instants, odd, at which neighbours are at most 2 pixels apart.
     """
-    # Cubic curves through random walks: what a hand does in a fraction of a second.
-    controls = np.linspace(-1, 1, 4)
-    curves = [
-        np.polynomial.Polynomial.fit(controls, walk, deg=3)
-        for walk in rng.standard_normal((4, 4)).cumsum(axis=1)
-    ]
-    roll_part, zoom_part = rng.uniform(0, (_ROLL_PART, _ZOOM_PART))
 
-    def sample(count):
-        path = np.stack([curve(np.linspace(-1, 1, count)) for curve in curves], axis=1)
-        path -= path[count // 2]
+    def __init__(self, rng: np.random.Generator, extent: float, shape: tuple[int, int]):
+        height, width = shape
+        self._middle = (width - 1) / 2, (height - 1) / 2
+        self._focal_length = max(shape) * rng.uniform(*_FOCAL_LENGTHS)
+        # Cubic curves through random walks: what a hand does in a fraction of a second.
+        controls = np.linspace(-1, 1, 4)
+        self._curves = [
+            np.polynomial.Polynomial.fit(controls, walk, deg=3)
+            for walk in rng.standard_normal((4, 4)).cumsum(axis=1)
+        ]
+        self._scales = np.ones(4)
+        path = self.offsets(33)
         distances = np.linalg.norm(path[:, None, :2] - path[None, :, :2], axis=-1)
-        reach = extent / (size / 2)
-        scales = (
-            *(extent / distances.max(),) * 2,
-            roll_part * reach / np.ptp(path[:, 2]),
-            zoom_part * reach / np.ptp(path[:, 3]),
-        )
-        return path * scales
+        reach = extent / (max(shape) / 2)
+        roll, zoom = reach * rng.uniform(0, (_ROLL_PART, _ZOOM_PART)) / np.ptp(path[:, 2:], axis=0)
+        self._scales = np.array([*(extent / distances.max(),) * 2, roll, zoom])
+        longest = np.linalg.norm(np.diff(self.offsets(33)[:, :2], axis=0), axis=1).max()
+        self.samples = 2 * math.ceil(8.5 * longest) + 3
 
-    coarse = sample(33)
-    longest = np.linalg.norm(np.diff(coarse[:, :2], axis=0), axis=1).max()
-    return sample(2 * math.ceil(17 * longest) + 3)
+    def offsets(self, samples: int) -> np.ndarray:
+        """Where the camera looks, at instants evenly spaced in time.
+
+        Returns:
+            float64 [samples, 4]: shift of the picture's middle in x and y (pixels), roll (radians),
+            logarithm of the zoom; zero at the middle instant.
+        """
+        times = np.linspace(-1, 1, samples)
+        path = np.stack([curve(times) for curve in self._curves], axis=1)
+        return (path - path[samples // 2]) * self._scales
+
+    def homographies(self, samples: int) -> np.ndarray:
+        """The same as maps, float64 [samples, 3, 3], from places in the photograph, (x, y, 1) in
+        pixels, to places in the picture of that instant; the identity at the middle instant."""
+        x, y = self._middle
+        f = self._focal_length
+        lens = np.array([[f, 0, x], [0, f, y], [0, 0, 1]])
+        lens_inverse = np.linalg.inv(lens)
+        maps = []
+        for dx, dy, roll, zoom in self.offsets(samples):
+            distance = math.hypot(dx, dy) or 1.0
+            pan, _ = cv2.Rodrigues(np.array([-dy, dx, 0.0]) * math.atan(distance / f) / distance)
+            spin = np.eye(3)
+            spin[:2] = cv2.getRotationMatrix2D((0, 0), math.degrees(roll), math.exp(zoom))
+            maps.append(lens @ pan @ spin @ lens_inverse)
+        return np.stack(maps)
+
+
+def soft_mask(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
+    """Random blobs over about a quarter of a picture: float32 [height, width] in [0, 1]."""
+    coarse = rng.standard_normal((4, 4), dtype=np.float32)
+    height, width = shape
+    smooth = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
+    steepness = max(shape) / 4 / _SOFT_EDGE
+    return ((smooth - 0.6) * steepness + 0.5).clip(0, 1)
 
 
 def to_light(pixels: np.ndarray, linear_light: bool) -> np.ndarray:
@@ -72,26 +110,80 @@ def from_light(mean: np.ndarray, linear_light: bool) -> np.ndarray:
     return np.rint(values * 255).astype(np.uint8)
 
 
-def blur_along(photo: np.ndarray, path: np.ndarray, linear_light: bool) -> np.ndarray:
-    """The mean of a photograph over a camera path.
+def blur_along(
+    photo: np.ndarray,
+    maps: np.ndarray,
+    linear_light: bool,
+    moving: tuple[np.ndarray, np.ndarray] | None = None,
+    window: tuple[int, int, int, int] | None = None,
+) -> np.ndarray:
+    """The mean of a photograph over a camera's path.
 
     Args:
         photo: uint8 [height, width, 3].
-        path: as from `camera_path`; its rows are shift x, shift y, roll, log zoom.
+        maps: [samples, 3, 3], as from `CameraPath.homographies`.
         linear_light: average light (gamma 2.2) instead of stored values.
+        moving: a mask, float32 [height, width] in [0, 1], of what moves on its own, in front of the
+            rest, and its own `maps`.
+        window: (top, left, height, width) of the part wanted; default: all.
 
     Returns:
-        uint8 of the same shape; what moves in from outside repeats the edge's mirror image.
+        uint8 [height, width, 3]; what moves in from outside repeats the photograph's mirror image.
     """
-    height, width = photo.shape[:2]
-    values = to_light(photo, linear_light)
-    total = np.zeros_like(values)
-    center = ((width - 1) / 2, (height - 1) / 2)
-    for x, y, roll, zoom in path:
-        motion = cv2.getRotationMatrix2D(center, math.degrees(roll), math.exp(zoom))
-        motion[:, 2] += x, y
-        total += cv2.warpAffine(values, motion, (width, height), borderMode=cv2.BORDER_REFLECT_101)
-    return from_light(total / len(path), linear_light)
+    top, left, height, width = window or (0, 0, *photo.shape[:2])
+
+    def moved(layer, along):
+        """The layer at each instant, of the window alone: most of a photograph is never needed."""
+        corners = np.array([[x, y] for x in (left, left + width) for y in (top, top + height)])
+        corners = cv2.convertPointsToHomogeneous(corners.astype(np.float64))[:, 0]
+        seen = corners @ np.linalg.inv(along).swapaxes(1, 2)
+        seen = seen[..., :2] / seen[..., 2:]
+        x0, y0 = np.floor(seen.min(axis=(0, 1))).astype(int).clip(1, None) - 1
+        x1, y1 = np.ceil(seen.max(axis=(0, 1))).astype(int) + 2
+        region = layer(np.s_[y0:y1, x0:x1])
+        there, back = np.eye(3), np.eye(3)
+        there[:2, 2], back[:2, 2] = (x0, y0), (-left, -top)
+        for m in along:
+            yield cv2.warpPerspective(
+                region, back @ m @ there, (width, height), borderMode=cv2.BORDER_REFLECT_101
+            )
+
+    def all_of_it(part):
+        return to_light(photo[part], linear_light)
+
+    frames = moved(all_of_it, maps)
+    if moving:
+        mask, own_maps = moving
+        in_front = moved(lambda part: np.dstack([all_of_it(part), mask[part]]), own_maps)
+        frames = (
+            back + front[..., 3:] * (front[..., :3] - back)
+            for back, front in zip(frames, in_front, strict=True)
+        )
+    return from_light(sum(frames) / len(maps), linear_light)
+
+
+def shake(photo: np.ndarray, rng: np.random.Generator, extent: float, window=None) -> np.ndarray:
+    """The photograph with random blur, as training sees it.
+
+    Args:
+        photo: uint8 [height, width, 3].
+        rng: what the blur is drawn from.
+        extent: of the camera's path, in pixels; what moves on its own has one of its own, up to
+            twice that.
+        window: as for `blur_along`.
+
+    Returns:
+        uint8 [height, width, 3].
+    """
+    shape = photo.shape[:2]
+    camera = CameraPath(rng, extent, shape)
+    samples, own, moving = camera.samples, None, None
+    if rng.random() < _MOVING_PART:
+        own = CameraPath(rng, rng.uniform(0, 2 * extent), shape)
+        samples = max(samples, own.samples)
+        moving = soft_mask(rng, shape), own.homographies(samples)
+    linear_light = rng.random() < 0.5
+    return blur_along(photo, camera.homographies(samples), linear_light, moving, window)
 
 
 class SyntheticSource:
@@ -101,17 +193,18 @@ class SyntheticSource:
         folder: photographs, each at least `crop_size` wide and high.
         crop_size: side of the crops in pixels.
         max_blur: the extent of the path is drawn evenly from 0 to this, in pixels.
+        magnify: half of the photographs are enlarged before they are blurred, by up to this factor:
+            small photographs are sharper from pixel to pixel than the frames of a video.
 
     Raises:
         ValueError: if there is no such folder, or a photograph is smaller than the crop.
     """
 
-    def __init__(self, folder, crop_size: int, max_blur: float):
+    def __init__(self, folder, crop_size: int, max_blur: float, magnify: float = 1.0):
         self.paths = find_images(folder)
         self.names = [path.name for path in self.paths]
         self.notes = check_headers([("", (path,)) for path in self.paths], crop_size)
-        self.crop_size = crop_size
-        self.max_blur = max_blur
+        self.crop_size, self.max_blur, self.magnify = crop_size, max_blur, magnify
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -123,14 +216,11 @@ class SyntheticSource:
             ValueError: if the photograph cannot be read.
         """
         photo = read_image(self.paths[index])
+        factor = max(1.0, rng.uniform(2 - self.magnify, self.magnify))
+        if factor > 1:
+            photo = cv2.resize(photo, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
         size = self.crop_size
         top, left = random_corner(rng, photo.shape, size)
-        path = camera_path(rng, rng.uniform(0, self.max_blur), size)
-        # The blur is computed on the crop and a margin, as far as the photograph reaches: the
-        # shift, and in the corners what roll and zoom add to it.
-        margin = math.ceil(self.max_blur * (1 + math.sqrt(2) * (_ROLL_PART + _ZOOM_PART))) + 2
-        y, x = max(top - margin, 0), max(left - margin, 0)
-        region = photo[y : top + size + margin, x : left + size + margin]
-        blurred = blur_along(region, path, linear_light=rng.random() < 0.5)
-        window = np.s_[top - y : top - y + size, left - x : left - x + size]
-        return blurred[window], region[window]
+        extent = rng.uniform(0, self.max_blur)
+        blurred = shake(photo, rng, extent, window=(top, left, size, size))
+        return blurred, photo[top : top + size, left : left + size]
