@@ -1,14 +1,19 @@
-# `make demo` trains a small network on this machine and shows what it does; `make test` runs the tests.
+# `make demo` deblurs the pictures in demo/pictures; `make train-demo` trains a small network and shows
+# what it has learnt; `make test` runs the tests.
 
 PYTHON ?= $(shell for python in python3 python3.11 python3.12 python3.13; do \
     $$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null \
     && echo $$python && break; done)
 SEED ?= 1
 
-.PHONY: demo test clean
+.PHONY: demo train-demo test clean
 
 demo: .venv/installed
-	.venv/bin/python demo/demo.py --seed $(SEED)
+	.venv/bin/python test.py --input_path demo/pictures/blurred --sharp_path demo/pictures/sharp \
+	    --output_path demo/restored --report --overwrite
+
+train-demo: .venv/installed
+	.venv/bin/python demo/train.py --seed $(SEED)
 
 test: .venv/installed
 	.venv/bin/python -m pytest

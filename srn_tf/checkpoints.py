@@ -7,7 +7,8 @@ A checkpoint is a NumPy .npz archive. Each array is checksummed, and nothing in 
     optimizer/<path>        every variable of the optimizer, in a training checkpoint
     training/<path>         the weights to go on training with, where model/ has their averages
 
-A run folder keeps its checkpoints in `checkpoints/step_<number>.npz`.
+A run folder keeps its checkpoints in `checkpoints/step_<number>.npz`. The weights that come with
+this package are one, too: `SHIPPED`.
 """
 
 import hashlib
@@ -23,6 +24,12 @@ from srn_tf import tf1_import, torch_import
 from srn_tf.config import from_json, to_json
 from srn_tf.files import atomic_file
 
+_HERE = pathlib.Path(__file__).parent
+# In an installed package, and in a clone of the repository.
+_FOLDERS = (_HERE / "weights", _HERE.parent / "checkpoints")
+SHIPPED = next(filter(pathlib.Path.is_dir, _FOLDERS), _FOLDERS[0]) / "color_lstm_residual.npz"
+# What weights may be stored in. They are used in float32 in any case.
+STORAGE = ("float32", "float16")
 _FORMAT = 1
 _NAME = re.compile(r"step_(\d+)\.npz")
 
@@ -39,7 +46,14 @@ def variables_by_path(variables, prefix: str) -> dict:
     return named
 
 
-def save(path, name: str, model, header: dict | None = None, state: dict | None = None) -> None:
+def save(
+    path,
+    name: str,
+    model,
+    header: dict | None = None,
+    state: dict | None = None,
+    storage: str = "float32",
+) -> None:
     """Writes a checkpoint, whole or not at all.
 
     Args:
@@ -48,12 +62,14 @@ def save(path, name: str, model, header: dict | None = None, state: dict | None 
         model: a network of this package.
         header: what else to keep, as JSON can hold it.
         state: variables and arrays to keep beside those of the network, by name.
+        storage: "float32", or "float16", which rounds the network's variables.
 
     Raises:
-        ValueError: if a variable is not finite: such a checkpoint is of no use.
+        ValueError: if a variable is not finite, or not as float16: such a checkpoint is of no use.
     """
-    variables = variables_by_path(model.variables, "model") | (state or {})
-    arrays = {key: np.asarray(variable) for key, variable in variables.items()}
+    variables = variables_by_path(model.variables, "model")
+    arrays = {key: np.asarray(variable).astype(storage) for key, variable in variables.items()}
+    arrays |= {key: np.asarray(variable) for key, variable in (state or {}).items()}
     for key, array in arrays.items():
         if not np.isfinite(array).all():
             raise ValueError(f"{key} is not finite; no checkpoint is written")
@@ -111,23 +127,42 @@ def assign(variables: dict, arrays: dict[str, np.ndarray], path) -> None:
         variable.assign(arrays[name])
 
 
-def load_model(path, dtype: str = "float32", name: str | None = None):
+def load_model(path=None, dtype: str = "float32", name: str | None = None):
     """The network of a checkpoint, with its weights.
 
     Args:
         path: a checkpoint file; a run folder, whose newest checkpoint is taken; the prefix of a
-            TensorFlow 1 checkpoint of the authors'; or a PyTorch file of Nah et al.
+            TensorFlow 1 checkpoint of the authors'; or a PyTorch file of Nah et al. By default the
+            weights that come with this package.
         dtype: Keras dtype policy, such as "mixed_bfloat16".
         name: the model it must be; by default what the file says, or what fits it.
 
     Raises:
         ValueError: if there is no checkpoint, or it is damaged or does not fit.
     """
+    return load(path, dtype, name)[1]
+
+
+def load(path=None, dtype: str = "float32", name: str | None = None):
+    """The same, with where it comes from.
+
+    Args:
+        path, dtype, name: as in `load_model`.
+
+    Returns:
+        The name of the model, the model, and a description of the file as JSON can hold it: its
+        name and SHA-256, and the step of the training, or where it came from itself.
+
+    Raises:
+        ValueError: as `load_model`.
+    """
+    path = path or SHIPPED
+    if found := _foreign(path):
+        name, model = _load_foreign(*found, dtype, name)
+        return name, model, _origin(found[1])
     # Here, not above: the checkpoints of a run can be listed without starting Keras.
     from srn_tf.networks import create_model_from_config
 
-    if _foreign(path):
-        return import_model(path, dtype, name)[1]
     path = find(path)
     header, arrays = read(path)
     if name is not None and name != header["model"]:
@@ -135,27 +170,14 @@ def load_model(path, dtype: str = "float32", name: str | None = None):
     model = create_model_from_config(header["network"], dtype=dtype)
     weights = {key: array for key, array in arrays.items() if key.startswith("model/")}
     assign(variables_by_path(model.variables, "model"), weights, path)
-    return model
+    made = {key: header[key] for key in ("step", "origin") if key in header}
+    return header["model"], model, _origin(path) | made
 
 
-def import_model(path, dtype: str = "float32", name: str | None = None):
-    """A network with weights that the authors' programs stored.
-
-    Args:
-        path: the prefix of a TensorFlow 1 checkpoint, or a PyTorch file.
-        dtype, name: as in `load_model`.
-
-    Returns:
-        The name of the model, the model, and a description of the file: its name and SHA-256.
-
-    Raises:
-        ValueError: if the file is something else, damaged, or does not fit.
-    """
+def _load_foreign(source, path, dtype: str, name: str | None):
+    """Name of the model, and the model, from the file of another program."""
     from srn_tf.networks import create_model
 
-    if not (found := _foreign(path)):
-        raise ValueError(f"{path}: neither a TensorFlow 1 checkpoint nor a PyTorch file")
-    source, path = found
     arrays = source.read(path)
 
     def fitting() -> list[str]:
@@ -183,7 +205,7 @@ def import_model(path, dtype: str = "float32", name: str | None = None):
         if names := fitting():
             raise ValueError(f"{path}: holds the weights of {names[0]}, not of {name}") from error
         raise
-    return name, model, {"file": path.name, "sha256": _sha256(path)}
+    return name, model
 
 
 def _foreign(path):
@@ -194,12 +216,12 @@ def _foreign(path):
     return None
 
 
-def _sha256(path: pathlib.Path) -> str:
-    """Of a file, or of the data of a TensorFlow checkpoint."""
+def _origin(path: pathlib.Path) -> dict[str, str]:
+    """Name and SHA-256 of a file, or of the data of a TensorFlow checkpoint."""
     digest = hashlib.sha256()
     for part in [path] if path.is_file() else sorted(path.parent.glob(f"{path.name}.data-*")):
         digest.update(part.read_bytes())
-    return digest.hexdigest()
+    return {"file": path.name, "sha256": digest.hexdigest()}
 
 
 def path_of_step(run_dir, step: int) -> pathlib.Path:

@@ -27,7 +27,8 @@ class Deblurrer:
     """Restores pictures of any size with a trained network.
 
     Args:
-        checkpoint_or_model: a checkpoint file, a run folder (its newest checkpoint), or a network.
+        checkpoint_or_model: a checkpoint file, a run folder (its newest checkpoint), or a network;
+            by default the weights that come with this package.
         precision: float32, bfloat16, float16, or auto, which is bfloat16 where this machine is
             faster with it and float32 elsewhere; a network has its own.
         tile: longest side in pixels of what the network sees at once; larger pictures are restored
@@ -47,7 +48,7 @@ class Deblurrer:
 
     def __init__(
         self,
-        checkpoint_or_model,
+        checkpoint_or_model=None,
         precision: str = "auto",
         tile: int | None = None,
         name: str | None = None,
@@ -57,7 +58,7 @@ class Deblurrer:
             raise ValueError(f"precision must be one of {names}, not {precision!r}")
         if tile is not None and tile < SMALLEST_TILE:
             raise ValueError(f"tile must be at least {SMALLEST_TILE} pixels, not {tile}")
-        if isinstance(checkpoint_or_model, str | pathlib.Path):
+        if isinstance(checkpoint_or_model, str | pathlib.Path | None):
             precision = fastest_precision() if precision == "auto" else precision
             self.model = checkpoints.load_model(checkpoint_or_model, PRECISIONS[precision], name)
         else:

@@ -138,9 +138,8 @@ class Run:
                 temporary.write_text(json.dumps(self.config.to_json(), indent=2) + "\n")
             with open(self.folder / "starts.jsonl", "a") as file:
                 file.write(json.dumps(start) + "\n")
-            for torn in (self.folder / "checkpoints").glob(
-                ".*.npz"
-            ):  # of a process that was killed
+            # Of a process that was killed.
+            for torn in (self.folder / "checkpoints").glob(".*.npz"):
                 torn.unlink()
             metrics = self.folder / "metrics.jsonl"
             lines = metrics.read_text().splitlines() if metrics.exists() else []

@@ -232,3 +232,31 @@ def test_the_flags_of_frames_have_the_defaults_of_the_rules():
     values = data._from_flags()
     values(["srn-data"])
     assert Rules() == Rules(**{name: values[name].value for name in Rules.__dataclass_fields__})
+
+
+def test_sharp_photographs_become_pairs_to_score_with(tmp_path, photo, capsys):
+    photos = tmp_path / "photos"
+    for name, part in (("a.jpg", photo[:64, :80]), ("b.png", photo[100:150, :40])):
+        write_image(photos / name, part)
+    words = ["blur", f"--input_path={photos}", "--extent=6", "--seed=3"]
+    for folder in ("pairs", "again"):
+        assert data.main([*words, f"--output_path={tmp_path / folder}"]) == 0
+    assert "pairs: 2" in capsys.readouterr().out
+    source = PairSource(tmp_path / "pairs/pairs.txt", tmp_path / "pairs", crop_size=40)
+    again = PairSource(tmp_path / "again/pairs.txt", tmp_path / "again", crop_size=40)
+    for i, name in enumerate(("a.jpg", "b.png")):
+        blurred, sharp = source.read(i)
+        np.testing.assert_array_equal(sharp, read_image(photos / name))
+        assert detail(blurred) < 0.7 * detail(sharp)
+        np.testing.assert_array_equal(again.read(i)[0], blurred)
+    assert data.main([*words, f"--output_path={tmp_path / 'pairs'}"]) == 1
+    write_image(photos / "a.png", photo[:20, :20])
+    capsys.readouterr()
+    assert data.main([*words, f"--output_path={tmp_path / 'third'}"]) == 1
+    expected = "srn-data blur: two photographs would become a.png; rename one\n"
+    assert capsys.readouterr().err == expected
+    assert not (tmp_path / "third").exists()
+
+
+def detail(picture) -> float:
+    return cv2.Laplacian(picture, cv2.CV_32F).var()

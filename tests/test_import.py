@@ -82,6 +82,22 @@ def test_the_command_restores_with_it_and_with_the_file_it_is_converted_to(prefi
     assert import_checkpoint.main(arguments) == 1
 
 
+def test_a_run_becomes_a_small_file_of_half_floats(checkpoint, model, photo, tmp_path):
+    small = tmp_path / "small.npz"
+    words = [f"--checkpoint={checkpoint}", f"--output={small}", "--storage=float16"]
+    assert import_checkpoint.main(words) == 0
+    header, arrays = checkpoints.read(small)
+    assert header["origin"]["file"] == checkpoint.name
+    weights = checkpoints.variables_by_path(model.variables, "model")
+    for name, array in arrays.items():
+        assert array.dtype == np.float16
+        np.testing.assert_allclose(array, weights[name], rtol=2**-11, atol=2**-25)
+    again = srn_tf.load_model(small)
+    assert again.dtype == "float32"
+    restored, expected = (Deblurrer(m).deblur(photo[:32, :48]) for m in (again, model))
+    assert np.abs(restored.astype(int) - expected).max() <= 1
+
+
 def test_a_checkpoint_of_another_model_is_told_which(prefix, capsys, photo, tmp_path):
     write_tf1_checkpoint(prefix, recipe_weights("gray")[1], training_state=False)
     write_image(tmp_path / "in" / "picture.png", photo[:16, :16])

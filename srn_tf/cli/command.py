@@ -39,7 +39,7 @@ def define_checkpoint_flags(values: flags.FlagValues, models) -> None:
         "checkpoint",
         None,
         "run folder (its newest checkpoint), checkpoint file, or prefix of a checkpoint of the "
-        "authors'; srn-train and `make demo` make one, see the README.",
+        "authors'; default: the weights that come with srn_tf.",
         flag_values=values,
     )
     flags.DEFINE_enum(

@@ -13,6 +13,7 @@ SUMMARY = """prepares training data. What it does is its first word:
     srn-data list        finds the pairs in a folder and writes a data list
     srn-data pack        writes the pairs of a data list into one file, for training at full speed
     srn-data verify      reads such a file and compares its checksums
+    srn-data blur        makes pairs from sharp photographs
     srn-data from-video  makes pairs from videos of a high frame rate
     srn-data from-frames makes pairs from folders of their frames
 `srn-data pack --help` tells more, and so on.
@@ -45,6 +46,13 @@ odd number of consecutive frames is the blurred picture, the middle one the shar
     srn-data {command} --input_path {example} --output_path pairs
     srn-train --model color --datalist pairs/pairs.txt --data_root pairs --run_dir runs/color
 Frames that hardly move, and those around a scene cut, are left out and counted.
+"""
+
+_BLUR = """makes pairs from sharp photographs: each is blurred as by a hand that shakes.
+
+    srn-data blur --input_path photos --output_path pairs --extent 8
+    srn-test --input_path pairs/blur --sharp_path pairs/sharp --output_path restored
+They are for scoring: srn-train --sharp_path blurs photographs anew each time it sees them.
 """
 
 
@@ -171,10 +179,40 @@ def _from(values: flags.FlagValues, kind: str) -> int:
     return FAILURE if damaged else 0
 
 
+def _blur_flags() -> flags.FlagValues:
+    values = flags.FlagValues()
+    _string(values, "input_path", "folder of sharp photographs.")
+    _string(values, "output_path", "folder to write, which must not exist.")
+    flags.DEFINE_float(
+        "extent",
+        8.0,
+        "largest distance on the camera's path, in pixels.",
+        lower_bound=0,
+        upper_bound=256,
+        flag_values=values,
+    )
+    flags.DEFINE_integer("seed", 0, "of the blur.", lower_bound=0, flag_values=values)
+    return values
+
+
+def _blur(values: flags.FlagValues) -> int:
+    require(values, "input_path", "output_path")
+    from srn_tf.data import synthesis
+    from srn_tf.images import find_images
+    from srn_tf.progress import progress
+
+    photos = find_images(values.input_path)
+    with progress("blurring", len(photos)) as advance:
+        synthesis.write_pairs(photos, values.output_path, values.extent, values.seed, advance)
+    print(f"pairs: {len(photos)}, in {os.path.join(values.output_path, synthesis.LIST)}")
+    return 0
+
+
 _COMMANDS = {
     "list": (_LIST, _list_flags, _list),
     "pack": (_PACK, _pack_flags, _pack),
     "verify": (_VERIFY, _verify_flags, _verify),
+    "blur": (_BLUR, _blur_flags, _blur),
     "from-video": (
         _FROM.format(what="videos", command="from-video", example="video.mp4"),
         _from_flags,

@@ -33,7 +33,7 @@ def define_flags() -> flags.FlagValues:
 
 
 def execute(values: flags.FlagValues) -> int:
-    require(values, "checkpoint", "output_path")
+    require(values, "output_path")
     start_tensorflow(values.gpu, values.threads)
     from srn_tf.checkpoints import load_model
     from srn_tf.export import export_saved_model

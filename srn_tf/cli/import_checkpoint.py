@@ -1,4 +1,4 @@
-"""srn-import: converts weights of the authors' programs into one file of this project."""
+"""srn-import: makes one file of this project from weights, its own or the authors'."""
 
 import pathlib
 
@@ -7,11 +7,12 @@ from absl import flags
 from srn_tf.cli.command import define_device_flags, require, run, start_tensorflow
 from srn_tf.config import MODELS
 
-SUMMARY = """converts a checkpoint of the authors' programs into one file.
+SUMMARY = """converts a checkpoint of the authors' programs into one file, or makes a small one of a run.
 
-    srn-import --checkpoint deblur.model-523000 --output checkpoints/color.npz
-The file holds weights, configuration and where they came from; srn-test, srn-export and
-srn_tf.load_model open it.
+    srn-import --checkpoint deblur.model-523000 --output color.npz
+    srn-import --checkpoint runs/color --storage float16 --output color.npz
+The file holds weights, configuration and where they came from, but nothing to go on training with;
+srn-test, srn-export and srn_tf.load_model open it.
 """
 
 
@@ -20,13 +21,20 @@ def define_flags() -> flags.FlagValues:
     flags.DEFINE_string(
         "checkpoint",
         None,
-        "prefix of a TensorFlow 1 checkpoint (lstm, gray, color, pss_nsc), or PyTorch file "
-        "(mscnn).",
+        "prefix of a TensorFlow 1 checkpoint (lstm, gray, color, pss_nsc), PyTorch file (mscnn), "
+        "checkpoint file or run folder.",
         flag_values=values,
     )
     flags.DEFINE_string("output", None, "file to write, ending in .npz.", flag_values=values)
     flags.DEFINE_enum(
         "model", None, list(MODELS), "the model it must be; default: what fits.", flag_values=values
+    )
+    flags.DEFINE_enum(
+        "storage",
+        "float32",
+        ["float32", "float16"],
+        "numbers to store; float16 takes half the room.",
+        flag_values=values,
     )
     define_device_flags(values)
     return values
@@ -42,8 +50,8 @@ def execute(values: flags.FlagValues) -> int:
     start_tensorflow(values.gpu, values.threads)
     from srn_tf import checkpoints
 
-    name, model, origin = checkpoints.import_model(values.checkpoint, name=values.model)
-    checkpoints.save(output, name, model, {"origin": origin})
+    name, model, origin = checkpoints.load(values.checkpoint, name=values.model)
+    checkpoints.save(output, name, model, {"origin": origin}, storage=values.storage)
     print(f"{name}, {model.count_params():,} parameters, in {output}")
     return 0
 

@@ -18,11 +18,11 @@ from srn_tf.config import CLASSICAL, MODELS, PRECISIONS
 
 SUMMARY = """deblurs pictures of any size and format, under the same file name.
 
-    srn-test --input_path photos --output_path restored --checkpoint runs/color --report
+    srn-test --input_path photos --output_path restored --report
 A single picture, a pattern in quotes, a text file with a path a line, or a video will do as well.
 With the sharp pictures, matched by file name, it prints PSNR and SSIM and writes scores.csv:
-    srn-test --input_path blurred --output_path restored --checkpoint runs/color --sharp_path sharp
-The test set of GOPRO, from its list:
+    srn-test --input_path blurred --output_path restored --sharp_path sharp
+The test set of GOPRO, from its list, with a network of your own:
     srn-test --datalist data_lists/gopro_test.txt --data_root GOPRO/test --output_path restored \\
         --checkpoint runs/color
 The benchmark of Köhler et al., against all ground truths of each picture:
@@ -130,7 +130,7 @@ def define_flags() -> flags.FlagValues:
 def execute(values: flags.FlagValues) -> int:
     classical = values.model in CLASSICAL
     source = "datalist" if values.datalist is not None else "input_path"
-    needed = ("blur_length", "blur_angle") if classical else ("checkpoint",)
+    needed = ("blur_length", "blur_angle") if classical else ()
     require(values, source, "output_path", *needed)
     from srn_tf.video import CODECS
 

@@ -12,12 +12,11 @@ import re
 import cv2
 import numpy as np
 
-from srn_tf.data.synthesis import from_light, to_light
+from srn_tf.data.synthesis import LIST, from_light, to_light
 from srn_tf.files import atomic_folder
 from srn_tf.images import find_images, read_image, write_image
 from srn_tf.video import CODECS, Video
 
-LIST = "pairs.txt"
 _THUMBNAIL = (32, 32)
 _FLOW_SIDE = 640  # optical flow is computed at this size, in pixels, which takes noise away
 

@@ -11,12 +11,14 @@ NumPy and OpenCV alone, so that any training program can use it.
 """
 
 import math
+import pathlib
 
 import cv2
 import numpy as np
 
 from srn_tf.data.lists import check_headers, random_corner
-from srn_tf.images import find_images, read_image
+from srn_tf.files import atomic_folder
+from srn_tf.images import find_images, read_image, write_image
 
 GAMMA = 2.2
 _TO_LINEAR = (np.arange(256, dtype=np.float32) / 255) ** GAMMA
@@ -29,6 +31,7 @@ _ZOOM_PART = 0.25
 _MOVING_PART = 0.3
 # Its outline is as wide as this many pixels.
 _SOFT_EDGE = 6
+LIST = "pairs.txt"
 
 
 class CameraPath:
@@ -224,3 +227,38 @@ class SyntheticSource:
         extent = rng.uniform(0, self.max_blur)
         blurred = shake(photo, rng, extent, window=(top, left, size, size))
         return blurred, photo[top : top + size, left : left + size]
+
+
+def write_pairs(photos, folder, extent: float, seed: int, advance=lambda: None) -> None:
+    """Blurs photographs, each with a camera path of the same extent, and writes the pairs.
+
+        folder/pairs.txt        sharp blurred, a pair a line
+        folder/sharp/NAME.png
+        folder/blur/NAME.png
+
+    Args:
+        photos: paths of sharp photographs.
+        folder: to write, whole or not at all; it must not exist.
+        extent: of the camera's paths, in pixels.
+        seed: of the blur; that of each photograph also depends on its place among them.
+        advance: called after each photograph.
+
+    Raises:
+        ValueError: if `folder` exists, two photographs have one name, one has spaces in it, which a
+            list cannot hold, or one cannot be read.
+    """
+    names = [f"{pathlib.Path(photo).stem}.png" for photo in photos]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"two photographs would become {name}; rename one")
+        if len(name.split()) > 1:
+            raise ValueError(f"{name}: a data list cannot hold names with spaces; rename it")
+    with atomic_folder(folder) as temporary:
+        for i, (photo, name) in enumerate(zip(photos, names, strict=True)):
+            sharp = read_image(photo)
+            write_image(temporary / "sharp" / name, sharp)
+            blurred = shake(sharp, np.random.default_rng([seed, i]), extent)
+            write_image(temporary / "blur" / name, blurred)
+            advance()
+        lines = (f"sharp/{name} blur/{name}\n" for name in names)
+        (temporary / LIST).write_text("".join(lines))

@@ -1,7 +1,7 @@
 """Trains a small network on this machine for a few minutes and shows what it does.
 
 The photographs are those inside scikit-image; some are kept out of training, blurred, deblurred and
-compared. Everything goes through the commands a user types. Run it with `make demo`.
+compared. Everything goes through the commands a user types. Run it with `make train-demo`.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from srn_tf.data.synthesis import CameraPath, blur_along
 from srn_tf.images import read_image, write_image
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-WORK = ROOT / "demo"
+WORK = ROOT / "demo" / "training"
 TRAIN_SECONDS = 280
 BATCH_SIZE = 4
 # Of each kept-out photograph: how many random blurs, how far they reach in pixels, and the corner
@@ -59,7 +59,7 @@ def prepare() -> None:
 
 
 def command(script: str, **flags) -> None:
-    """Runs train.py or test.py of this project; ends the demo if it fails."""
+    """Runs train.py or test.py of this project; ends this if it fails."""
     words = [f"--{name}={value}" for name, value in flags.items()]
     print(f"$ python {script} {' '.join(words)}", flush=True)
     status = subprocess.run([sys.executable, ROOT / script, *words], cwd=ROOT).returncode
@@ -73,7 +73,7 @@ def train(seed: int) -> None:
         "model": "color_lstm_residual",
         "kernel_size": 3,
         "blocks": 1,
-        "sharp_path": "demo/train",
+        "sharp_path": "demo/training/train",
         "max_blur": 5,
         "crop_size": 128,
         "batch_size": BATCH_SIZE,
@@ -83,11 +83,11 @@ def train(seed: int) -> None:
         "precision": "bfloat16" if has_amx() else "float32",
         "seed": seed,
     }
-    command("train.py", **flags, max_steps=60, run_dir="demo/timing")
+    command("train.py", **flags, max_steps=60, run_dir="demo/training/timing")
     rows = map(json.loads, (WORK / "timing" / "metrics.jsonl").read_text().splitlines()[30:])
     pairs_per_second = statistics.harmonic_mean(row["pairs_per_second"] for row in rows)
     steps = max(10, int(TRAIN_SECONDS * pairs_per_second / BATCH_SIZE))
-    command("train.py", **flags, max_steps=steps, max_minutes=5.5, run_dir="demo/run")
+    command("train.py", **flags, max_steps=steps, max_minutes=5.5, run_dir="demo/training/run")
 
 
 def has_amx() -> bool:
@@ -120,16 +120,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=1, help="of the training (default: 1)")
     seed = parser.parse_args().seed
-    for folder in ("train", "sharp", "blurred", "restored", "timing", "run"):
-        shutil.rmtree(WORK / folder, ignore_errors=True)
+    shutil.rmtree(WORK, ignore_errors=True)
     prepare()
     train(seed)
     command(
         "test.py",
-        input_path="demo/blurred",
-        output_path="demo/restored",
-        sharp_path="demo/sharp",
-        checkpoint="demo/run",
+        input_path="demo/training/blurred",
+        output_path="demo/training/restored",
+        sharp_path="demo/training/sharp",
+        checkpoint="demo/training/run",
     )
     with open(WORK / "restored" / "scores.csv") as file:
         mean = list(csv.DictReader(file))[-1]
