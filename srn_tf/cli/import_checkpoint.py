@@ -7,7 +7,7 @@ from absl import flags
 from srn_tf.cli.command import define_device_flags, require, run, start_tensorflow
 from srn_tf.config import MODELS
 
-SUMMARY = """converts a checkpoint of the authors' programs into one file, or makes a small one of a run.
+SUMMARY = """makes one small file from a checkpoint of the authors' programs or of a run.
 
     srn-import --checkpoint deblur.model-523000 --output color.npz
     srn-import --checkpoint runs/color --storage float16 --output color.npz
