@@ -21,6 +21,11 @@ def atomic_file(path):
         with open(temporary, "rb") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
+    except OSError as error:
+        if error.filename in (temporary, str(temporary)):
+            # Under the name that the user knows.
+            raise type(error)(error.errno, error.strerror, str(path)) from None
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

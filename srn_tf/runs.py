@@ -18,6 +18,7 @@ import datetime
 import hashlib
 import json
 import math
+import os
 import pathlib
 import platform
 import shlex
@@ -163,6 +164,9 @@ class Run:
             state |= {name: variable.numpy() for name, variable in own.items()}
         path = checkpoints.path_of_step(self.folder, step)
         with trainer.averaged(), self.writing():
+            # A checkpoint that outlives a power failure finds the metrics before it.
+            with open(self.folder / "metrics.jsonl", "rb") as file:
+                os.fsync(file.fileno())
             checkpoints.save(path, self.config.model, trainer.model, self._header(step), state)
         for old in checkpoints.in_run(self.folder)[:-CHECKPOINTS_KEPT]:
             old.unlink()
