@@ -15,8 +15,6 @@ import hashlib
 import json
 import pathlib
 import re
-import zipfile
-import zlib
 
 import numpy as np
 
@@ -31,6 +29,7 @@ SHIPPED = next(filter(pathlib.Path.is_dir, _FOLDERS), _FOLDERS[0]) / "color_lstm
 # What weights may be stored in. They are used in float32 in any case.
 STORAGE = ("float32", "float16")
 _FORMAT = 1
+_SHOWN = 10  # of the problems of a file
 _NAME = re.compile(r"step_(\d+)\.npz")
 
 
@@ -86,19 +85,24 @@ def read(path) -> tuple[dict, dict[str, np.ndarray]]:
         ValueError: if the file is damaged or something else.
         OSError: if it cannot be opened.
     """
+    with open(path, "rb") as file:
+        return _read(path, file)
+
+
+def _read(path, file):
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with np.load(file, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
         header = json.loads(str(arrays.pop("header")))
         if header["format"] != _FORMAT:
             raise ValueError(f"format {header['format']}, this version reads {_FORMAT}")
         header["network"] = from_json(header["network"])
         header["model"] = str(header["model"])
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
-        raise ValueError(f"{path}: the checkpoint is damaged ({error})") from error
     except (ValueError, KeyError, EOFError, AttributeError, TypeError) as error:
         reason = str(error).splitlines()[0] if str(error) else "empty"
         raise ValueError(f"{path}: not a checkpoint of srn_tf ({reason})") from error
+    except Exception as error:  # whatever parser a wrong byte has reached
+        raise ValueError(f"{path}: the checkpoint is damaged ({error})") from error
     return header, arrays
 
 
@@ -122,7 +126,9 @@ def assign(variables: dict, arrays: dict[str, np.ndarray], path) -> None:
         if arrays[name].shape != tuple(variables[name].shape)
     ]
     if problems:
-        raise ValueError("\n  ".join([f"{path}: does not fit the network", *sorted(problems)]))
+        rest = len(problems) - _SHOWN
+        problems = [*sorted(problems)[:_SHOWN], *([f"and {rest} more"] if rest > 0 else [])]
+        raise ValueError("\n  ".join([f"{path}: does not fit the network", *problems]))
     for name, variable in variables.items():
         variable.assign(arrays[name])
 

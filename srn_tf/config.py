@@ -281,10 +281,10 @@ class TrainingConfig:
                 f"a multiple of {multiple}",
             ),
             ("batch_size", self.batch_size >= 1, "1 or more"),
-            ("epochs", self.epochs >= 1, "1 or more"),
+            ("epochs", 1 <= self.epochs < 2**31, "1 or more, below 2**31"),
             ("max_steps", 0 <= self.max_steps < 2**31, "0 or more, below 2**31"),
-            ("lr", 0 < self.lr < math.inf, "positive"),
-            ("end_lr", 0 < self.end_lr < math.inf, "positive"),
+            ("lr", 0 < self.lr < 1e38, "positive, below 1e38"),
+            ("end_lr", 0 < self.end_lr < 1e38, "positive, below 1e38"),
             ("decay", self.decay in DECAYS, f"one of {', '.join(DECAYS)}"),
             ("clip_norm", 0 <= self.clip_norm < math.inf, "0 (off) or positive"),
             (
@@ -304,12 +304,25 @@ class TrainingConfig:
         _check(self, rules)
 
     def steps(self, examples: int) -> int:
-        """The length of the run in steps, for so many examples an epoch."""
-        return self.max_steps or self.epochs * max(1, examples // self.batch_size)
+        """The length of the run in steps, for so many examples an epoch.
+
+        Raises:
+            ValueError: if that is more than can be counted.
+        """
+        steps = self.max_steps or self.epochs * max(1, examples // self.batch_size)
+        if steps >= 2**31:
+            raise ValueError(f"{self.epochs} epochs are {steps} steps; there may be 2**31 at most")
+        return steps
 
     def to_json(self) -> dict:
         """The configuration as JSON can hold it."""
         return {**dataclasses.asdict(self), "network": to_json(self.network)}
+
+    def without_paths(self) -> "TrainingConfig":
+        """What must be the same on all workers, which may keep their data in different places."""
+        paths = ("datalist", "data_root", "packed", "sharp_path", "init_from")
+        kind = next(path for path in paths if getattr(self, path))
+        return dataclasses.replace(self, **{**dict.fromkeys(paths, ""), kind: "here"})
 
     @classmethod
     def from_json(cls, values: dict) -> "TrainingConfig":

@@ -26,7 +26,7 @@ class Cluster:
         index: of this one, from 0.
 
     Raises:
-        ValueError: if TF_CONFIG cannot be understood.
+        ValueError: if TF_CONFIG cannot be understood, or this worker's address not be used.
     """
 
     def __init__(self):
@@ -34,7 +34,14 @@ class Cluster:
         # It would tell of each collection of gradients.
         logging.getLogger("tensorflow").setLevel(logging.WARNING)
         if self.workers > 1:
-            self.strategy = tf.distribute.MultiWorkerMirroredStrategy()
+            try:
+                self.strategy = tf.distribute.MultiWorkerMirroredStrategy()
+            except tf.errors.OpError as error:
+                reason = error.message.splitlines()[0]
+                raise ValueError(
+                    f"worker {self.index} cannot serve at its address ({reason}); is another "
+                    f"process there? TF_CONFIG is {os.environ['TF_CONFIG']}"
+                ) from None
         else:
             kinds = map(tf.config.list_logical_devices, ("GPU", "CPU"))
             devices = [device.name for device in next(filter(None, kinds))]
@@ -110,6 +117,11 @@ def _workers_and_index() -> tuple[int, int]:
             for job in ("chief", "worker")
             if job in config["cluster"]
         }
+        for job in names:
+            if not all(isinstance(address, str) for address in [*config["cluster"][job]]) or (
+                isinstance(config["cluster"][job], str)
+            ):
+                raise ValueError(f"{job} must be a list of host:port")
         job, place = config["task"]["type"], int(config["task"]["index"])
         if other := config["cluster"].keys() - names.keys():
             raise ValueError(f"a cluster of chief and worker is needed, not {', '.join(other)}")

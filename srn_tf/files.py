@@ -22,7 +22,7 @@ def atomic_file(path):
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        if error.filename in (temporary, str(temporary)):
+        if error.errno and error.filename in (None, temporary, str(temporary)):
             # Under the name that the user knows.
             raise type(error)(error.errno, error.strerror, str(path)) from None
         raise

@@ -44,7 +44,7 @@ def write_image(path, image: np.ndarray) -> None:
         size = f"{image.shape[1]}x{image.shape[0]}"
         raise ValueError(f"{path}: a picture of {size} cannot be written in this format")
     with atomic_file(path) as temporary:
-        encoded.tofile(temporary)
+        temporary.write_bytes(encoded.tobytes())
 
 
 def find_images(folder, recursive: bool = False) -> list[pathlib.Path]:
@@ -65,8 +65,13 @@ def find_images(folder, recursive: bool = False) -> list[pathlib.Path]:
     def refuse(error):
         raise error
 
-    paths = []
-    for place, folders, files in os.walk(folder, onerror=refuse):
+    paths, seen = [], set()
+    for place, folders, files in os.walk(folder, onerror=refuse, followlinks=True):
+        # A link may lead back to a folder above it.
+        if (real := os.path.realpath(place)) in seen:
+            folders.clear()
+            continue
+        seen.add(real)
         folders[:] = [name for name in folders if recursive and not name.startswith(".")]
         paths += [pathlib.Path(place, name) for name in files if not name.startswith(".")]
     # A broken link stays, to be named when it is read; a pipe would be waited for.

@@ -17,6 +17,7 @@ _PANELS = (
     ("lr", "learning rate", "log"),
     ("pairs_per_second", "pairs/s", "linear"),
 )
+_COLUMNS = {name for name, *_ in _PANELS}
 _NOISY = ("loss", "gradient_norm", "pairs_per_second")
 _POINTS = 200  # what noisy curves are averaged to
 
@@ -33,8 +34,12 @@ def plot_runs(folders, path) -> None:
     Raises:
         ValueError: if a folder has no metrics of a run, or the picture's format is unknown.
     """
-    runs = {str(folder): _read_metrics(folder) for folder in folders}
+    path = pathlib.Path(path)
     figure = Figure(figsize=(15, 8), layout="constrained")
+    known = figure.canvas.get_supported_filetypes()
+    if path.suffix[1:].lower() not in known:
+        raise ValueError(f"{path}: the name must end in one of {', '.join(f'.{k}' for k in known)}")
+    runs = {str(folder): _read_metrics(folder) for folder in folders}
     axes = figure.subplots(2, 3).flat
     for axis, (name, title, scale) in zip(axes, _PANELS, strict=True):
         for label, rows in runs.items():
@@ -44,6 +49,8 @@ def plot_runs(folders, path) -> None:
             if name in _NOISY:
                 steps, values = _means(steps), _means(values)
             marker = "." if len(steps) < 30 else None
+            # Dollars would begin a formula, and a name need not be text.
+            label = label.replace("$", r"\$").encode(errors="replace").decode()
             axis.plot(steps, values, marker=marker, linewidth=1, label=label)
         axis.set(title=title, xlabel="step")
         if any(np.any(line.get_ydata() > 0) for line in axis.lines):
@@ -58,14 +65,16 @@ def plot_runs(folders, path) -> None:
 def _read_metrics(folder) -> list[dict]:
     path = pathlib.Path(folder) / "metrics.jsonl"
     try:
-        lines = path.read_text().splitlines()
+        lines = path.read_text(errors="replace").splitlines()
     except OSError as error:
         raise ValueError(f"{path}: no metrics of a run ({error.strerror})") from None
     rows = []
     for number, line in enumerate(lines, start=1):
         try:
-            rows.append(json.loads(line))
-        except ValueError:
+            row = json.loads(line)
+            numbers = {name: row[name] and float(row[name]) for name in _COLUMNS & row.keys()}
+            rows.append(numbers | {"step": int(row["step"])})
+        except (ValueError, TypeError, KeyError, AttributeError):
             if number < len(lines):  # the last one may be being written
                 raise ValueError(f"{path}:{number}: not a line of metrics") from None
     if not rows:

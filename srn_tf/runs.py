@@ -22,9 +22,11 @@ import os
 import pathlib
 import platform
 import shlex
+import shutil
 import sys
 
 import cv2
+import filelock
 import keras
 import numpy as np
 import tensorflow as tf
@@ -35,6 +37,8 @@ from srn_tf.files import atomic_file
 from srn_tf.images import write_image
 
 CHECKPOINTS_KEPT = 3
+_LOCK = ".lock"
+_TORN = f".{'[0-9a-f]' * 32}.*"  # the temporary names of `files.atomic_file`
 
 
 def versions() -> dict[str, str]:
@@ -52,12 +56,15 @@ def versions() -> dict[str, str]:
 def fingerprint(source) -> dict:
     """What says whether data is the same: order and crops follow from seed and position only
     while it stays what it was."""
-    names = hashlib.sha256("\n".join(source.names).encode(errors="surrogateescape"))
-    return {"examples": len(source), "names_sha256": names.hexdigest()}
+    lines = (f"{stamp} {name}\n" for stamp, name in zip(source.stamps, source.names, strict=True))
+    digest = hashlib.sha256("".join(lines).encode(errors="surrogateescape"))
+    return {"examples": len(source), "sha256": digest.hexdigest()}
 
 
 class Run:
     """A run folder: refuses what does not belong to it, saves and restores.
+
+    A context manager: the folder is this process' alone until its end.
 
     Args:
         config: what is trained.
@@ -67,8 +74,9 @@ class Run:
         report: gets each line of news for the user.
 
     Raises:
-        ValueError: if the folder is in use and `resume` is off, or its configuration differs. All
-            that writes raises it where the folder cannot be written.
+        ValueError: if the folder holds a run and `resume` is off, or its configuration differs, or
+            another process trains in it. All that writes raises it where the folder cannot be
+            written.
     """
 
     def __init__(self, config: TrainingConfig, source, folder, resume: bool, report=print):
@@ -77,11 +85,27 @@ class Run:
         self._report = report
         if self.folder.exists() and not self.folder.is_dir():
             raise ValueError(f"{folder}: is a file, not a folder for a run")
+        with self.writing():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            # The system takes it back from a process that is killed.
+            self._lock = filelock.FileLock(self.folder / _LOCK, blocking=False)
+            try:
+                self._lock.acquire()
+            except filelock.Timeout:
+                raise ValueError(f"{folder}: another process trains in this folder") from None
         config_file = self.folder / "config.json"
         if config_file.exists() or checkpoints.in_run(folder):
             if not resume:
                 raise ValueError(f"{folder}: holds a run already; add --resume, or choose another")
             self._require_same_configuration(config_file)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if os.listdir(self.folder) == [_LOCK]:  # nothing came of it
+            shutil.rmtree(self.folder)
+        self._lock.release()
 
     def _require_same_configuration(self, config_file) -> None:
         try:
@@ -139,13 +163,14 @@ class Run:
                 temporary.write_text(json.dumps(self.config.to_json(), indent=2) + "\n")
             with open(self.folder / "starts.jsonl", "a") as file:
                 file.write(json.dumps(start) + "\n")
-            # Of a process that was killed.
-            for torn in (self.folder / "checkpoints").glob(".*.npz"):
+            for torn in self.folder.rglob(_TORN):  # of a process that was killed
                 torn.unlink()
             metrics = self.folder / "metrics.jsonl"
-            lines = metrics.read_text().splitlines() if metrics.exists() else []
+            text = metrics.read_text(errors="replace") if metrics.exists() else ""
+            kept = [line for line in text.splitlines() if _step_of(line) <= step]
+            if len(kept) != step:
+                self._report(f"{metrics}: has {len(kept)} of the {step} steps so far")
             with atomic_file(metrics) as temporary:
-                kept = [line for line in lines if _step_of(line) <= step]
                 temporary.write_text("".join(f"{line}\n" for line in kept))
             for path in self.folder.glob("events.out.tfevents.*"):
                 with atomic_file(path) as temporary:

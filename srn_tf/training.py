@@ -7,6 +7,8 @@ loop keeps what it learns, and goes on from, is in `runs`; which devices share i
 
 import contextlib
 import dataclasses
+import hashlib
+import json
 import math
 import signal
 import sys
@@ -28,7 +30,7 @@ from srn_tf.distribution import Cluster, replicas_here
 from srn_tf.losses import loss_of_scales
 from srn_tf.networks import create_model_from_config
 from srn_tf.progress import progress
-from srn_tf.runs import Run
+from srn_tf.runs import Run, fingerprint
 from srn_tf.schedules import learning_rate_schedule
 from srn_tf.validation import Validation
 
@@ -257,78 +259,81 @@ def train(
     source = create_source(config)
     max_steps = config.steps(len(source))
     # Only the chief reads and writes the folder: for the other workers there is no run.
-    run = chief = None
-    if cluster.is_chief:
-        held_out_source = held_out and create_source(held_out)
-        run = Run(config, source, run_dir, resume, report)
-    with cluster.strategy.scope():
-        keras.utils.set_random_seed(config.seed)
-        model = create_model_from_config(config.network, dtype=PRECISIONS[config.precision])
-        optimizer = create_optimizer(config, max_steps)
-        trainer = Trainer(model, optimizer, config.loss, config.clip_norm, config.accumulate, xla)
-    first = 0
-    if run:
-        first = run.restore(trainer) if resume else 0
-        if first == 0 and config.init_from:
-            _initialize(model, config)
-    with _one_line_errors(config, cluster):
-        first, examples = map(int, cluster.total([first, len(source)]))
-        cluster.copy_from_chief([*model.variables, *optimizer.variables])
-    if examples != len(source) * cluster.workers:
-        raise ValueError(f"training examples here: {len(source)}; another worker has other data")
-    if run:
-        validation = held_out and Validation(held_out_source, model, config.seed)
-        chief = _Chief(run, trainer, validation, validate_every, save_every, log_every, report)
-        run.begin(first, cluster.description)
-        for note in source.notes:
-            report(note)
-        report(
-            f"{config.model}: {model.count_params():,} parameters, examples: {len(source)}, "
-            f"steps {first} to {max_steps}, on {cluster.description}"
+    held_out_source = held_out and cluster.is_chief and create_source(held_out)
+    opened = Run(config, source, run_dir, resume, report) if cluster.is_chief else None
+    with opened or contextlib.nullcontext() as run:
+        with _one_line_errors(config, cluster):
+            (marks,) = cluster.total([mark := _mark(config, source)])
+        if marks != mark * cluster.workers:
+            raise ValueError("another worker has other flags or other data: all need the same")
+        with _one_line_errors(config, cluster), cluster.strategy.scope():
+            keras.utils.set_random_seed(config.seed)
+            model = create_model_from_config(config.network, dtype=PRECISIONS[config.precision])
+            optimizer = create_optimizer(config, max_steps)
+            trainer = Trainer(
+                model, optimizer, config.loss, config.clip_norm, config.accumulate, xla
+            )
+        first, chief = 0, None
+        if run:
+            first = run.restore(trainer) if resume else 0
+            if first == 0 and config.init_from:
+                _initialize(model, config)
+        with _one_line_errors(config, cluster):
+            first = int(*cluster.total([first]))
+            cluster.copy_from_chief([*model.variables, *optimizer.variables])
+        if run:
+            validation = held_out and Validation(held_out_source, model, config.seed)
+            chief = _Chief(run, trainer, validation, validate_every, save_every, log_every, report)
+            run.begin(first, cluster.description)
+            for note in source.notes:
+                report(note)
+            report(
+                f"{config.model}: {model.count_params():,} parameters, examples: {len(source)}, "
+                f"steps {first} to {max_steps}, on {cluster.description}"
+            )
+        share = (cluster.index, cluster.workers)
+        batches = iter(
+            Batches(source, config.batch_size, config.network.channels, config.seed, first, share)
         )
-    share = (cluster.index, cluster.workers)
-    batches = iter(
-        Batches(source, config.batch_size, config.network.channels, config.seed, first, share)
-    )
-    step, out_of_time, signalled = first, False, False
-    with _Signals() as signals, progress("training", max_steps, first) as advance:
-        while step < max_steps and not out_of_time and not signalled:
-            begun = time.monotonic()
-            try:
-                blurred, sharp = next(batches)
-            except Exception:
-                if chief and step > first:  # what was learnt until the data failed is good
-                    run.save(trainer, step)
-                raise
-            waiting = time.monotonic() - begun
-            learning_rate = trainer.learning_rate
-            with _one_line_errors(config, cluster):
-                numbers = trainer.step(blurred, sharp)
-                numbers = {name: number.numpy().tolist() for name, number in numbers.items()}
-                # All workers leave after the same step.
-                out_of_time = 0 < 60 * max_minutes < time.monotonic() - started
-                out_of_time, signalled = cluster.total([out_of_time, signals.seen > 0])
-            step += 1
-            rate = config.batch_size / max(time.monotonic() - begun, 1e-9)
-            if not math.isfinite(numbers["loss"]):
-                raise _diverged(f"the loss is {numbers['loss']}", step, run)
-            if chief:
-                row = {
-                    "step": step,
-                    **numbers,
-                    "lr": learning_rate,
-                    "pairs_per_second": round(rate, 2),
-                    "waiting": round(waiting, 4),
-                }
-                pictures = blurred[:PICTURES], sharp[:PICTURES]
-                chief.after_step(row, *pictures, step == max_steps, out_of_time or signalled)
-            advance(f"loss {numbers['loss']:.5f}  {rate:.1f} pairs/s")
-    minutes = (time.monotonic() - started) / 60
-    if chief:
-        report(f"step {step} of {max_steps} after {minutes:.1f} minutes; saved in {run_dir}")
-    if step == max_steps or not signalled:
-        return 0
-    return signals.seen or signal.SIGTERM  # another worker's
+        step, out_of_time, signalled = first, False, False
+        with _Signals() as signals, progress("training", max_steps, first) as advance:
+            while step < max_steps and not out_of_time and not signalled:
+                begun = time.monotonic()
+                try:
+                    blurred, sharp = next(batches)
+                except Exception:
+                    if chief and step > first:  # what was learnt until the data failed is good
+                        run.save(trainer, step)
+                    raise
+                waiting = time.monotonic() - begun
+                learning_rate = trainer.learning_rate
+                with _one_line_errors(config, cluster):
+                    numbers = trainer.step(blurred, sharp)
+                    numbers = {name: number.numpy().tolist() for name, number in numbers.items()}
+                    # All workers leave after the same step.
+                    out_of_time = 0 < 60 * max_minutes < time.monotonic() - started
+                    out_of_time, signalled = cluster.total([out_of_time, signals.seen > 0])
+                step += 1
+                rate = config.batch_size / max(time.monotonic() - begun, 1e-9)
+                if not math.isfinite(numbers["loss"]):
+                    raise _diverged(f"the loss is {numbers['loss']}", step, run)
+                if chief:
+                    row = {
+                        "step": step,
+                        **numbers,
+                        "lr": learning_rate,
+                        "pairs_per_second": round(rate, 2),
+                        "waiting": round(waiting, 4),
+                    }
+                    pictures = blurred[:PICTURES], sharp[:PICTURES]
+                    chief.after_step(row, *pictures, step == max_steps, out_of_time or signalled)
+                advance(f"loss {numbers['loss']:.5f}  {rate:.1f} pairs/s")
+        minutes = (time.monotonic() - started) / 60
+        if chief:
+            report(f"step {step} of {max_steps} after {minutes:.1f} minutes; saved in {run_dir}")
+        if step == max_steps or not signalled:
+            return 0
+        return signals.seen or signal.SIGTERM  # another worker's
 
 
 @dataclasses.dataclass
@@ -366,7 +371,12 @@ class _Chief:
                 raise _diverged("the network's output is not finite", step, run)
         # Metrics first: a run that is killed between the two goes on from an older checkpoint.
         if validate:
-            row |= self._validate(step)
+            try:
+                row |= self._validate(step)
+            except Exception:
+                run.write_metrics(row, board=False)
+                run.save(self.trainer, step)  # what was learnt is good
+                raise
         run.write_metrics(row, board=save or step % self.log_every == 0)
         if save:
             run.save(self.trainer, step)
@@ -383,9 +393,23 @@ class _Chief:
         return {"validation_psnr": psnr, "validation_ssim": ssim}
 
 
+def _mark(config: TrainingConfig, source) -> int:
+    """A number of 40 bits, different for another configuration or other data."""
+    text = json.dumps([config.without_paths().to_json(), fingerprint(source)])
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:5])
+
+
 def _initialize(model, config: TrainingConfig) -> None:
-    """Gives the network the weights of the checkpoint that `init_from` names."""
+    """Gives the network the weights of the checkpoint that `init_from` names.
+
+    Raises:
+        ValueError: if that is of another network.
+    """
     other = checkpoints.load_model(config.init_from, name=config.model)
+    for field in dataclasses.fields(config.network):
+        theirs, ours = (getattr(net.config, field.name) for net in (other, model))
+        if theirs != ours:
+            raise ValueError(f"{config.init_from}: its {field.name} is {theirs}, not {ours}")
     weights = checkpoints.variables_by_path(other.variables, "model")
     arrays = {name: variable.numpy() for name, variable in weights.items()}
     variables = checkpoints.variables_by_path(model.variables, "model")

@@ -243,7 +243,7 @@ def test_a_root_that_is_no_folder_is_one_line(pairs):
 class OnePair:
     """A source whose sharp crop has four gray corners of different value, the blurred one half."""
 
-    crop_size, names, notes = 2, ["pair"], []
+    crop_size, names, stamps, notes = 2, ["pair"], [0], []
 
     def __len__(self):
         return 1

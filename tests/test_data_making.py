@@ -191,7 +191,7 @@ def test_folders_of_frames_are_taken_in_the_order_of_their_numbers(tmp_path, pho
     [
         (["--min_frames=8"], "min_frames must be odd, 3 or more, not 8"),
         (["--min_frames=15"], "min_frames 15 is above max_frames 13"),
-        ([], "no pair could be made; pairs: 0, static: 1"),
+        ([], "no pair could be made of frames; pairs: 0, static: 1"),
     ],
 )
 def test_frames_that_make_no_pairs_are_refused(tmp_path, photo, words, message, capsys):

@@ -2,6 +2,7 @@
 
 import itertools
 import mmap
+import re
 
 import numpy as np
 import pytest
@@ -73,7 +74,9 @@ def test_a_store_that_is_not_whole_is_refused(packed, part):
 
 def test_other_archives_are_refused(tmp_path):
     np.savez(tmp_path / "other.npz", a=np.zeros(3))
-    with pytest.raises(ValueError, match=r"other\.npz: not a store of pairs; srn-data pack"):
+    with pytest.raises(
+        ValueError, match=r"other\.npz: not a store of pairs.*srn-data pack makes one"
+    ):
         PackedSource(tmp_path / "other.npz", CROP)
 
 
@@ -90,6 +93,31 @@ def test_one_wrong_bit_is_found_and_its_pair_named(packed):
     packed.write_bytes(content)
     with pytest.raises(ValueError, match=r"pair 4 \(sharp/4\.png blur/4\.jpg\) is damaged"):
         verify(packed)
+
+
+def test_whatever_byte_of_its_tables_is_wrong_it_is_one_refusal(packed):
+    """No traceback, and no pixels from elsewhere: the headers of pairs and the directory."""
+    content = packed.read_bytes()
+    starts = [match.start() for match in re.finditer(rb"PK\x03\x04", content)][1:3]
+    places = [place for start in starts for place in range(start, start + 160)]
+    places += range(content.index(b"PK\x01\x02"), len(content))
+    intact = PackedSource(packed, CROP)
+    rng = np.random.default_rng
+    expected = [intact.example(index, rng(0)) for index in range(9)]
+    refused = 0
+    for place in places:
+        damaged = bytearray(content)
+        damaged[place] ^= 0x11
+        packed.with_name("damaged.npz").write_bytes(damaged)
+        try:
+            source = PackedSource(packed.with_name("damaged.npz"), CROP)
+        except ValueError as error:
+            assert str(error).startswith(str(packed.with_name("damaged.npz")))
+            refused += 1
+            continue
+        for index in range(9):  # a date, say, is of no matter
+            np.testing.assert_array_equal(source.example(index, rng(0)), expected[index])
+    assert refused > len(places) / 2
 
 
 def test_a_picture_that_fails_leaves_no_store(tmp_path, listed):

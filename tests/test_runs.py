@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import shlex
+import shutil
 import sys
 
 import cv2
@@ -23,7 +24,8 @@ from srn_tf.images import read_image, write_image
 from srn_tf.metrics import psnr
 from srn_tf.plots import plot_runs
 from srn_tf.runs import Run
-from srn_tf.training import train
+from srn_tf.training import create_source, train
+from srn_tf.validation import Validation
 
 
 @pytest.fixture(scope="module")
@@ -181,7 +183,7 @@ def test_fine_tuning_from_another_network_is_refused(tmp_path, config, run):
         train(other, tmp_path / "other")
     wider = model_config("color_lstm", **{**SMALL, "widths": (4, 6, 10)})
     wider = dataclasses.replace(config, network=wider, init_from=str(run))
-    with pytest.raises(ValueError, match="does not fit the network"):
+    with pytest.raises(ValueError, match=r"its widths is \(4, 6, 8\), not \(4, 6, 10\)"):
         train(wider, tmp_path / "wider")
 
 
@@ -215,3 +217,53 @@ def test_a_folder_without_metrics_is_not_drawn(tmp_path):
     with pytest.raises(ValueError, match=r"metrics\.jsonl: no metrics of a run"):
         plot_runs([tmp_path], tmp_path / "curves.png")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_another_process_trains_in_is_refused(tmp_path, config):
+    source = create_source(config)
+    with Run(config, source, tmp_path / "run", resume=False):
+        for resume in (False, True):
+            with pytest.raises(ValueError, match="run: another process trains in this folder"):
+                train(config, tmp_path / "run", resume=resume, report=lambda _: None)
+    train(dataclasses.replace(config, max_steps=1), tmp_path / "run", report=lambda _: None)
+
+
+def test_a_picture_of_the_same_name_that_is_another_one_is_other_data(tmp_path, config, folder):
+    photos = tmp_path / "photos"
+    shutil.copytree(folder / "photos", photos)
+    config = dataclasses.replace(config, sharp_path=str(photos), max_steps=1)
+    train(config, tmp_path / "run", report=lambda _: None)
+    write_image(photos / "1.png", 255 - read_image(photos / "1.png") // 2)
+    with pytest.raises(ValueError, match="a run on other data"):
+        train(config, tmp_path / "run", resume=True, report=lambda _: None)
+
+
+def test_missing_steps_in_the_metrics_are_told(tmp_path, config):
+    config = dataclasses.replace(config, max_steps=3)
+    train(config, tmp_path / "run", report=lambda _: None)
+    metrics = tmp_path / "run" / "metrics.jsonl"
+    first, _, last = metrics.read_bytes().splitlines(keepends=True)
+    metrics.write_bytes(first + b"\xff\n" + last)
+    lines = []
+    train(config, tmp_path / "run", resume=True, report=lines.append)
+    assert f"{metrics}: has 2 of the 3 steps so far" in lines
+    assert metrics.read_bytes() == first + last
+
+
+def test_a_validation_that_fails_loses_no_step(tmp_path, config, monkeypatch):
+    held_out = dataclasses.replace(config, seed=1)
+
+    def fail(_):
+        raise ValueError("held-out picture: gone")
+
+    monkeypatch.setattr(Validation, "run", fail)
+    with pytest.raises(ValueError, match="held-out picture: gone"):
+        train(
+            dataclasses.replace(config, max_steps=4),
+            tmp_path / "run",
+            held_out=held_out,
+            validate_every=2,
+            report=lambda _: None,
+        )
+    assert [path.name for path in checkpoints.in_run(tmp_path / "run")] == ["step_00000002.npz"]
+    assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 2

@@ -77,13 +77,17 @@ def run(
     flags.DEFINE_boolean("help", False, "show this help.", short_name="h", flag_values=values)
     flags.DEFINE_boolean("version", False, "show the version.", flag_values=values)
     for stream in filter(None, (sys.stdout, sys.stderr)):
-        stream.reconfigure(errors="replace")  # a file name need not be text that can be shown
+        # A file name need not be text that can be shown; a log should have each line at once.
+        stream.reconfigure(errors="replace", line_buffering=True)
     try:
         _, *rest = values([program, *(sys.argv[1:] if argv is None else argv)])
         if takes_words and values[takes_words].present:
             values[takes_words].value += rest
         elif rest:
             raise flags.Error(f"{rest[0]!r} is not a flag; see {program} --help")
+        for name in values:
+            if values[name].value != values[name].value:  # no bound refuses nan
+                raise flags.Error(f"--{name} must be a number, not nan")
     except flags.Error as error:
         return _fail(program, error, USAGE_ERROR)
     try:

@@ -138,16 +138,18 @@ def _from_flags() -> flags.FlagValues:
     _string(values, "input_path", "video or folder of frames, or a folder of such.")
     _string(values, "output_path", "folder to write, which must not exist.")
 
-    def define(kind, name, default, text):
-        getattr(flags, f"DEFINE_{kind}")(name, default, text, flag_values=values)
+    def define(kind, name, default, text, *bounds):
+        getattr(flags, f"DEFINE_{kind}")(name, default, text, *bounds, flag_values=values)
 
     # The defaults are those of frames.Rules, which would bring NumPy along.
     define("integer", "min_frames", 7, "fewest frames of a pair, odd.")
     define("integer", "max_frames", 13, "most frames of a pair, odd.")
     define("boolean", "linear_light", False, "average light (gamma 2.2) instead of values.")
-    define("float", "min_motion", 1.0, "mean motion under which frames are left out, in pixels.")
-    define("float", "max_change", 20.0, "change above which a scene ends, in grey levels of 255.")
-    define("integer", "seed", 0, "of the numbers of frames.")
+    define("float", "min_motion", 1.0, "mean motion under which frames are left out, in pixels.", 0)
+    define(
+        "float", "max_change", 20.0, "change above which a scene ends, in grey levels of 255.", 0
+    )
+    define("integer", "seed", 0, "of the numbers of frames.", 0)
     return values
 
 

@@ -129,6 +129,8 @@ def training_config(values: flags.FlagValues) -> TrainingConfig:
     given = values.flag_values_dict()
     # A run is resumed with the same data, however the paths are written.
     given |= {name: _absolute(given[name]) for name in _DATA}
+    if given["datalist"]:
+        given["data_root"] = given["data_root"] or os.getcwd()
     if given["init_from"]:
         given["init_from"] = _absolute(given["init_from"])
     network = {name: given[name] for name in ("kernel_size", "blocks") if given[name] is not None}
@@ -143,11 +145,16 @@ def held_out_config(values: flags.FlagValues, config: TrainingConfig) -> Trainin
     """The configuration of the data to validate with, if there is any: never augmented.
 
     Raises:
-        ValueError: if it is the data to train on.
+        ValueError: if it is the data to train on, given twice, or its crops are too small to score.
     """
     given = {name: _absolute(values[f"val_{name}"].value) or "" for name in _DATA}
-    if not any(values[name].value for name in _HELD_OUT):
+    named = [f"--{name}" for name in _HELD_OUT if values[name].value]
+    if not named:
         return None
+    if len(named) > 1:
+        raise ValueError(f"only one of {' and '.join(named)} can be given")
+    if config.crop_size < 11:
+        raise ValueError(f"crop_size must be 11 or more to validate, not {config.crop_size}")
     if given["datalist"]:
         given["data_root"] = given["data_root"] or config.data_root
     held_out = dataclasses.replace(config, **given, **_NOT_AUGMENTED)

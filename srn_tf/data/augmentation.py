@@ -34,7 +34,8 @@ class AugmentedSource:
         jpeg: int = 0,
     ):
         self._source = source
-        self.crop_size, self.names, self.notes = source.crop_size, source.names, source.notes
+        self.crop_size = source.crop_size
+        self.names, self.stamps, self.notes = source.names, source.stamps, source.notes
         self.flips, self.turns = flips, turns
         self.noise, self.saturation, self.jpeg = noise, saturation, jpeg
 

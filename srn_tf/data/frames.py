@@ -12,12 +12,16 @@ import re
 import cv2
 import numpy as np
 
+from srn_tf.data.lists import path_problem
 from srn_tf.data.synthesis import LIST, from_light, to_light
 from srn_tf.files import atomic_folder
-from srn_tf.images import find_images, read_image, write_image
+from srn_tf.images import EXTENSIONS, find_images, read_image, write_image
 from srn_tf.video import CODECS, Video
 
 _THUMBNAIL = (32, 32)
+# Those that can be written, and some that can be read.
+_VIDEOS = (*CODECS, ".mkv", ".webm", ".m4v", ".mpg", ".mts")
+_SMALLEST_SIDE = 12  # in pixels; optical flow needs it
 _FLOW_SIDE = 640  # optical flow is computed at this size, in pixels, which takes noise away
 
 
@@ -139,7 +143,8 @@ class Sequence:
     @property
     def name(self) -> str:
         """Of its folder of pairs; a list cannot hold spaces."""
-        return "_".join(self.path.stem.split())
+        path = self.path.resolve()
+        return "_".join((path.name if path.is_dir() else path.stem).split())
 
     def frames(self):
         """Yields the frames, uint8 [height, width, 3].
@@ -176,9 +181,10 @@ def videos(path) -> list[Sequence]:
     path = pathlib.Path(path)
     paths = [path]
     if path.is_dir():
-        paths = sorted(file for file in path.iterdir() if file.suffix.lower() in CODECS)
+        visible = (file for file in path.iterdir() if not file.name.startswith("."))
+        paths = sorted(file for file in visible if file.suffix.lower() in _VIDEOS)
     if not paths:
-        raise ValueError(f"{path}: no videos in this folder ({', '.join(CODECS)})")
+        raise ValueError(f"{path}: no videos in this folder ({', '.join(_VIDEOS)})")
     return [Sequence(path, Video(path).frames) for path in paths]
 
 
@@ -186,12 +192,15 @@ def folders_of_frames(path) -> list[Sequence]:
     """A folder of frames, or those in a folder.
 
     Raises:
-        ValueError: if there is no such folder, or one without pictures.
+        ValueError: if there is no such folder, or one without pictures, or it has both.
     """
     path = pathlib.Path(path)
     if not path.is_dir():
         raise ValueError(f"{path}: no such folder")
-    inner = sorted(p for p in path.iterdir() if p.is_dir() and not p.name.startswith("."))
+    visible = [p for p in path.iterdir() if not p.name.startswith(".")]
+    inner = sorted(p for p in visible if p.is_dir())
+    if inner and any(p.suffix.lower() in EXTENSIONS for p in visible):
+        raise ValueError(f"{path}: has both frames and folders; a sequence needs its own folder")
     return [Sequence(folder, len(find_images(folder))) for folder in inner or [path]]
 
 
@@ -219,12 +228,15 @@ def write_pairs(sequences: list[Sequence], folder, rules: Rules, advance=lambda:
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise ValueError(f"two sequences have the name {twice}; the pairs of both would mix")
+    for sequence in sequences:
+        if problem := path_problem(sequence.name):
+            raise ValueError(f"{sequence.path}: {problem}")
     rng = np.random.default_rng(rules.seed)
     found, lines = [], []
     with atomic_folder(folder) as temporary:
         for sequence in sequences:
             found.append(Counts())
-            frames = _telling(sequence.frames(), advance)
+            frames = _telling(sequence, advance)
             for number, blurred, sharp in average_windows(frames, rules, rng, found[-1]):
                 pair = [f"{sequence.name}/{side}/{number:06d}.png" for side in ("sharp", "blur")]
                 for name, picture in zip(pair, (sharp, blurred), strict=True):
@@ -233,12 +245,18 @@ def write_pairs(sequences: list[Sequence], folder, rules: Rules, advance=lambda:
         if not lines:
             counts = [dataclasses.asdict(counts) for counts in found]
             total = ", ".join(f"{name}: {sum(c[name] for c in counts)}" for name in counts[0])
-            raise ValueError(f"no pair could be made; {total}")
+            raise ValueError(f"no pair could be made of {', '.join(names)}; {total}")
         (temporary / LIST).write_text("".join(f"{line}\n" for line in lines))
     return found
 
 
-def _telling(frames, advance):
-    for frame in frames:
+def _telling(sequence: Sequence, advance):
+    for frame in sequence.frames():
+        height, width = frame.shape[:2]
+        if min(height, width) < _SMALLEST_SIDE:
+            raise ValueError(
+                f"{sequence.path}: frames of {width}x{height} are too small; {_SMALLEST_SIDE} "
+                "pixels a side are needed"
+            )
         yield frame
         advance()

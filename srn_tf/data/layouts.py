@@ -12,7 +12,7 @@ first word.
 import dataclasses
 import pathlib
 
-from srn_tf.data.lists import read_header, refuse
+from srn_tf.data.lists import path_problem, read_header, refuse
 from srn_tf.images import find_images
 
 # Folder of sharp pictures -> folder of blurred ones.
@@ -50,8 +50,7 @@ def find_pairs(root, gamma: bool = False) -> Findings:
 
     Raises:
         ValueError: if there is no such folder or nothing in one of the layouts; for pictures that
-            cannot be read, paths with spaces, which a list cannot hold, and two files for one
-            picture.
+            cannot be read, paths that a list cannot hold, and two files for one picture.
     """
     folders = GAMMA_FOLDERS if gamma else FOLDERS
     sharp, blurred, problems = {}, {}, []
@@ -69,8 +68,7 @@ def find_pairs(root, gamma: bool = False) -> Findings:
         side = sharp if place.name in folders else blurred
         if key in side:
             problems.append(f"{side[key]} and {path}: two files for one picture")
-        if len(str(path).split()) != 1:
-            problems.append(f"{path}: a list cannot hold a path with spaces")
+        problems += filter(None, [path_problem(path.as_posix())])
         side[key] = path.as_posix()
     if not sharp and not blurred:
         known = ", ".join(f"{a} and {b}" for a, b in folders.items())

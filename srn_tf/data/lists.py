@@ -70,6 +70,16 @@ def read_list(path, root) -> list[Pair]:
     return pairs
 
 
+def path_problem(path: str) -> str:
+    """Why a data list cannot hold a path; empty if it can."""
+    rules = [
+        (len(path.split()) == 1, "with spaces"),
+        (not path.startswith("#"), "that begins with #, as comments do"),
+        (path.encode(errors="ignore").decode() == path, "that is not UTF-8"),
+    ]
+    return next((f"{path}: a list cannot hold a path {what}" for ok, what in rules if not ok), "")
+
+
 def read_header(path) -> tuple[tuple[int, int], bool]:
     """((height, width) of the picture turned upright, whether it has one channel), undecoded.
 
@@ -172,8 +182,9 @@ class PairSource:
     """Random crops of the pairs of a data list.
 
     A source has a length and gives, for an index and a random generator, one training example:
-    (blurred, sharp), both uint8 [crop_size, crop_size, 3]. `names` says what the examples are,
-    `notes` is what the user should know of them.
+    (blurred, sharp), both uint8 [crop_size, crop_size, 3]. `names` says what the examples are, and
+    `stamps` has a number for each that changes with its pixels, most likely; `notes` is what the
+    user should know of them.
 
     Raises:
         ValueError: as `read_list` and `check_headers`; if sharp and blurred look swapped.
@@ -185,6 +196,7 @@ class PairSource:
         self.names = [pair.text for pair in self.pairs]
         groups = [(f"{pair.where}: ", (pair.sharp, pair.blurred)) for pair in self.pairs]
         self.notes = check_headers(groups, crop_size)
+        self.stamps = [sum(map(os.path.getsize, (p.sharp, p.blurred))) for p in self.pairs]
         _check_order(self.pairs)
 
     def __len__(self) -> int:
@@ -208,7 +220,17 @@ class PairSource:
         Raises:
             ValueError: as `read`.
         """
-        return random_crop(rng, self.read(index), self.crop_size)
+        pictures = self.read(index)
+        pair = self.pairs[index]
+        refuse_if_small(f"{pair.where}: {pair.sharp}", pictures[0], self.crop_size)
+        return random_crop(rng, pictures, self.crop_size)
+
+
+def refuse_if_small(what, picture: np.ndarray, crop_size: int) -> None:
+    """Raises ValueError for a picture smaller than the crop: it may have changed since its header
+    was looked at."""
+    if problem := size_problem(what, picture.shape[:2], crop_size):
+        raise ValueError(problem)
 
 
 def random_crop(rng: np.random.Generator, pictures, size: int) -> tuple[np.ndarray, ...]:

@@ -9,6 +9,7 @@ would read whole pairs; here the file is mapped into memory, and a crop costs it
 """
 
 import concurrent.futures
+import contextlib
 import io
 import json
 import mmap
@@ -81,17 +82,16 @@ def verify(path, advance=lambda: None) -> int:
     Raises:
         ValueError: naming the first pair that is damaged.
     """
-    with _open(path) as archive:
-        names = _content(path, archive)["names"]
-        for index, name in enumerate(names):
+    with _opened(path) as (archive, content):
+        for index, name in enumerate(content["names"]):
             try:
                 with archive.open(_member(index)) as file:
                     while file.read(1 << 20):
                         pass
-            except (zipfile.BadZipFile, EOFError, OSError) as error:
+            except Exception as error:
                 raise ValueError(f"{path}: pair {index} ({name}) is damaged: {error}") from None
             advance()
-    return len(names)
+    return len(content["names"])
 
 
 class PackedSource:
@@ -104,14 +104,13 @@ class PackedSource:
     """
 
     def __init__(self, path, crop_size: int):
-        with _open(path) as archive:
-            content = _content(path, archive)
+        with _opened(path) as (archive, content), open(path, "rb") as file:
             members = [archive.getinfo(_member(index)) for index in range(len(content["names"]))]
+            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            self._pairs = [_array(mapped, member) for member in members]
         self.crop_size = crop_size
         self.names, self.notes = content["names"], content["notes"]
-        with open(path, "rb") as file:
-            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        self._pairs = [_array(mapped, member.header_offset) for member in members]
+        self.stamps = [member.CRC for member in members]
         problems = [
             size_problem(f"{path}: pair {name}", pair.shape[1:3], crop_size)
             for name, pair in zip(self.names, self._pairs, strict=True)
@@ -131,31 +130,48 @@ def _member(index: int) -> str:
     return f"{index:06d}.npy"
 
 
-def _open(path) -> zipfile.ZipFile:
+@contextlib.contextmanager
+def _opened(path):
+    """Gives the archive and what its `pairs.json` says.
+
+    Raises:
+        ValueError: for whatever goes wrong inside, because of a damaged file.
+    """
     try:
-        return zipfile.ZipFile(path)
+        with zipfile.ZipFile(path) as archive:
+            content = json.loads(archive.read(_DIRECTORY))
+            if content["format"] != _FORMAT:
+                raise ValueError(f"{content['format']} instead of {_FORMAT}")
+            yield archive, content
     except OSError as error:
-        raise ValueError(f"{path}: cannot be read ({error.strerror})") from None
-    except zipfile.BadZipFile:
-        raise ValueError(f"{path}: not a store of pairs, or not written whole") from None
+        reason = error.strerror or f"damaged: {error}"
+        raise ValueError(f"{path}: cannot be read ({reason})") from None
+    except Exception as error:  # whatever parser a wrong byte has reached
+        if str(error).startswith(f"{path}: "):
+            raise
+        raise ValueError(
+            f"{path}: not a store of pairs, or not written whole ({error}); srn-data pack makes one"
+        ) from None
 
 
-def _content(path, archive: zipfile.ZipFile) -> dict:
-    try:
-        content = json.loads(archive.read(_DIRECTORY))
-        if content["format"] == _FORMAT:
-            return content
-    except (KeyError, ValueError, zipfile.BadZipFile):
-        pass
-    raise ValueError(f"{path}: not a store of pairs; srn-data pack makes one")
+def _array(mapped: mmap.mmap, member: zipfile.ZipInfo) -> np.ndarray:
+    """The pair of a member of an uncompressed archive, in place.
 
-
-def _array(mapped: mmap.mmap, offset: int) -> np.ndarray:
-    """The array of a member of an uncompressed archive, in place."""
+    Raises:
+        Exception: of many kinds, if the archive is damaged.
+    """
     # A member is 30 bytes with the lengths of its name and extra field, these, then the file.
-    name, extra = struct.unpack_from("<HH", mapped, offset + 26)
-    start = offset + 30 + name + extra
+    signature, name, extra = struct.unpack_from("<4s22xHH", mapped, member.header_offset)
+    start = member.header_offset + 30 + name + extra
     header = io.BytesIO(mapped[start : start + 256])
     np.lib.format.read_magic(header)
     shape, _, dtype = np.lib.format.read_array_header_1_0(header)
-    return np.ndarray(shape, dtype, mapped, start + header.tell())
+    pair = np.ndarray(shape, dtype, mapped, start + header.tell())
+    if (
+        (signature, member.compress_type) != (b"PK\3\4", zipfile.ZIP_STORED)
+        or mapped[start - name - extra : start - extra] != member.filename.encode()
+        or member.file_size != header.tell() + pair.nbytes
+        or (dtype, pair.ndim, shape[0], shape[-1]) != (np.uint8, 4, 2, 3)
+    ):
+        raise ValueError(f"{member.filename} is no pair")
+    return pair

@@ -16,7 +16,13 @@ import pathlib
 import cv2
 import numpy as np
 
-from srn_tf.data.lists import check_headers, random_corner
+from srn_tf.data.lists import (
+    check_headers,
+    path_problem,
+    random_corner,
+    refuse,
+    refuse_if_small,
+)
 from srn_tf.files import atomic_folder
 from srn_tf.images import find_images, read_image, write_image
 
@@ -207,6 +213,7 @@ class SyntheticSource:
         self.paths = find_images(folder)
         self.names = [path.name for path in self.paths]
         self.notes = check_headers([("", (path,)) for path in self.paths], crop_size)
+        self.stamps = [path.stat().st_size for path in self.paths]
         self.crop_size, self.max_blur, self.magnify = crop_size, max_blur, magnify
 
     def __len__(self) -> int:
@@ -219,6 +226,7 @@ class SyntheticSource:
             ValueError: if the photograph cannot be read.
         """
         photo = read_image(self.paths[index])
+        refuse_if_small(self.paths[index], photo, self.crop_size)
         factor = max(1.0, rng.uniform(2 - self.magnify, self.magnify))
         if factor > 1:
             photo = cv2.resize(photo, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
@@ -244,15 +252,14 @@ def write_pairs(photos, folder, extent: float, seed: int, advance=lambda: None) 
         advance: called after each photograph.
 
     Raises:
-        ValueError: if `folder` exists, two photographs have one name, one has spaces in it, which a
-            list cannot hold, or one cannot be read.
+        ValueError: if `folder` exists, two photographs have one name, one has a name that a list
+            cannot hold, or one cannot be read.
     """
     names = [f"{pathlib.Path(photo).stem}.png" for photo in photos]
     for name in names:
         if names.count(name) > 1:
             raise ValueError(f"two photographs would become {name}; rename one")
-        if len(name.split()) > 1:
-            raise ValueError(f"{name}: a data list cannot hold names with spaces; rename it")
+    refuse([problem for name in names if (problem := path_problem(f"sharp/{name}"))])
     with atomic_folder(folder) as temporary:
         for i, (photo, name) in enumerate(zip(photos, names, strict=True)):
             sharp = read_image(photo)
