@@ -118,9 +118,7 @@ def _workers_and_index() -> tuple[int, int]:
             if job in config["cluster"]
         }
         for job in names:
-            if not all(isinstance(address, str) for address in [*config["cluster"][job]]) or (
-                isinstance(config["cluster"][job], str)
-            ):
+            if not isinstance(config["cluster"][job], list):
                 raise ValueError(f"{job} must be a list of host:port")
         job, place = config["task"]["type"], int(config["task"]["index"])
         if other := config["cluster"].keys() - names.keys():

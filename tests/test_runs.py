@@ -267,3 +267,23 @@ def test_a_validation_that_fails_loses_no_step(tmp_path, config, monkeypatch):
         )
     assert [path.name for path in checkpoints.in_run(tmp_path / "run")] == ["step_00000002.npz"]
     assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 2
+
+
+@pytest.mark.parametrize("line", [b"12", b'{"loss": 1}', b'{"step": "a"}', b"\xff"])
+def test_curves_of_damaged_metrics_are_refused_with_the_line(tmp_path, line):
+    row = b'{"step": 1, "loss": 0.5}\n'
+    (tmp_path / "metrics.jsonl").write_bytes(row + line + b"\n" + row)
+    with pytest.raises(ValueError, match=r"metrics\.jsonl:2: not a line of metrics"):
+        plot_runs([tmp_path], tmp_path / "curves.png")
+    (tmp_path / "metrics.jsonl").write_bytes(row + line)  # the last line may be half written
+    plot_runs([tmp_path], tmp_path / "curves.png")
+
+
+def test_curves_need_a_name_that_says_their_format_and_may_be_of_any_folder(tmp_path):
+    folder = tmp_path / "a$\\bad$"
+    folder.mkdir()
+    (folder / "metrics.jsonl").write_text('{"step": 1, "loss": 0.5}\n')
+    with pytest.raises(ValueError, match=r"curves: the name must end in one of .*\.png"):
+        plot_runs([folder], tmp_path / "curves")
+    plot_runs([folder], tmp_path / "curves.png")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a$\\bad$", "curves.png"]
