@@ -24,7 +24,7 @@ from srn_tf.export import Restorer, export
 
 SMALL_BY_NAME = {
     "mscnn": {"kernel_size": 3, "width": 4, "blocks": 1},
-    "pss_nsc": {"widths": (4, 6, 8), "scales": 2},
+    "pss_nsc": {"widths": (4, 6, 8), "scales": 1},
 }
 LOAD = """
 import sys
