@@ -28,9 +28,10 @@ def measure(calls: dict, repeats: int) -> dict[str, list[float]]:
 def print_table(title: str, seconds: dict[str, list[float]]) -> None:
     """Prints median, spread, and how many times faster than the first row each is."""
     print(title)
-    print(f"  {'':12} {'median s':>9} {'min':>8} {'max':>8} {'speed-up':>9}")
+    width = max(map(len, seconds))
+    print(f"  {'':{width}} {'median s':>9} {'min':>8} {'max':>8} {'speed-up':>9}")
     first = statistics.median(next(iter(seconds.values())))
     for name, values in seconds.items():
         median = statistics.median(values)
         spread = f"{min(values):8.3f} {max(values):8.3f}"
-        print(f"  {name:12} {median:9.3f} {spread} {first / median:8.2f}x")
+        print(f"  {name:{width}} {median:9.3f} {spread} {first / median:8.2f}x")

@@ -15,6 +15,8 @@ LOSSES = ("l2", "log_l2")
 CLASSICAL = ("wiener", "richardson_lucy")
 # The user's word for a precision, and Keras' dtype policy.
 PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
+# What a network is exported to, and the ending of the file; "" stands for a folder.
+EXPORT_FORMATS = {"saved_model": "", "onnx": ".onnx", "openvino": "", "litert": ".tflite"}
 
 
 def _check(config, rules) -> None:

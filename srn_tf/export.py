@@ -1,32 +1,185 @@
-"""Export of a trained network as a SavedModel."""
+"""Export: a trained network in the formats of other programs, which need nothing of this package.
+
+Every format has one contract. It takes `image`, float32 [batch, height, width, 3] in [0, 1], of
+any size, and gives `restored` of the same shape, float32, not clipped. Padding and cropping are
+inside. So is what makes a colour picture a batch of three for a network of one channel.
+"""
+
+import importlib
+import json
+import pathlib
+import warnings
 
 import keras
 import tensorflow as tf
+from keras import ops
 
-from srn_tf.files import atomic_folder
+from srn_tf.config import EXPORT_FORMATS, PRECISIONS, to_json
+from srn_tf.files import atomic_file, atomic_folder
 from srn_tf.networks import restore
 
+# What Keras' exporter of a format imports. Where it is missing, the extra of that name brings it.
+_NEEDED = {"onnx": "tf2onnx", "openvino": "openvino"}
+# The file by which a folder is known to be an earlier export.
+_MAIN_FILE = {"saved_model": "saved_model.pb", "openvino": "model.xml"}
 
-def export_saved_model(model, output_path) -> None:
-    """Writes a SavedModel that takes pictures of any size.
 
-    Its signature `serving_default` takes `image`, float32 [batch, height, width, channels] in
-    [0, 1], and returns `restored` of the same shape, not clipped; padding and cropping are inside.
+def export(
+    model,
+    output_path,
+    format: str = "saved_model",
+    card: dict | None = None,
+    size: tuple[int, int] | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Writes a network, whole or not at all.
 
     Args:
-        model: a network of this package.
-        output_path: the folder to write, which must not exist; whole or not at all.
+        model: a network of this package; in float32 for all formats but saved_model.
+        output_path: the folder to write for saved_model and openvino (`model.xml`, `model.bin`),
+            the file for onnx (.onnx) and litert (.tflite).
+        format: a key of `config.EXPORT_FORMATS`.
+        card: what `model_card` gives, to lie in the `assets.extra` of a SavedModel.
+        size: height and width to fix, and with them a batch of one; by default any. Not for
+            saved_model.
+        overwrite: whether an earlier export may be replaced.
 
     Raises:
-        ValueError: if the folder exists.
+        ValueError: if the target exists, or has another ending than the format's; if the package
+            that writes the format is missing; if the format cannot express the model.
     """
-    image = tf.TensorSpec((None, None, None, model.config.channels), tf.float32, name="image")
-    with atomic_folder(output_path) as temporary:
-        archive = keras.export.ExportArchive()
-        archive.track(model)
-        archive.add_endpoint(
-            "serving_default",
-            lambda image: {"restored": restore(model, image)},
-            input_signature=[image],
+    output_path = pathlib.Path(output_path)
+    _check_target(output_path, format, overwrite)
+    if format == "saved_model":
+        if size:
+            raise ValueError("a SavedModel takes any size; height and width cannot be fixed")
+        with atomic_folder(output_path, overwrite) as temporary:
+            _write_saved_model(model, temporary, card)
+        return
+    if model.dtype_policy.name != "float32":
+        raise ValueError(
+            f"{format} is written in float32 only, not {model.dtype_policy.name}; a lower "
+            "precision is a setting of the program that runs it"
         )
-        archive.write_out(temporary, verbose=False)
+    if format in _NEEDED:
+        try:
+            importlib.import_module(_NEEDED[format])
+        except ImportError:
+            needed = _NEEDED[format]
+            raise ValueError(
+                f"{format} needs the package {needed}: install srn-tf[{format}]"
+            ) from None
+    if format == "openvino":
+        with atomic_folder(output_path, overwrite) as temporary:
+            _convert(model, temporary / _MAIN_FILE[format], format, size)
+    else:
+        with atomic_file(output_path) as temporary:
+            _convert(model, temporary, format, size)
+
+
+def model_card(name: str, model, origin: dict) -> dict:
+    """What is in an export, as JSON can hold it.
+
+    Args:
+        name, model, origin: as `checkpoints.load` gives them.
+    """
+    (precision,) = (key for key, value in PRECISIONS.items() if value == model.dtype_policy.name)
+    return {
+        "name": name,
+        "configuration": to_json(model.config),
+        "parameters": model.count_params(),
+        "precision": precision,
+        # No more: how it was trained names paths of the one who did.
+        "checkpoint": {"file": origin["file"], "sha256": origin["sha256"]},
+    }
+
+
+def _check_target(path: pathlib.Path, format: str, overwrite: bool) -> None:
+    """Raises ValueError for a target that must not be written."""
+    if format not in EXPORT_FORMATS:
+        raise ValueError(f"no format {format!r}; there are {', '.join(EXPORT_FORMATS)}")
+    ending = EXPORT_FORMATS[format]
+    if ending and path.suffix != ending:
+        raise ValueError(f"{path}: for {format} the name must end in {ending}")
+    if not path.exists():
+        return
+    if not overwrite:
+        raise ValueError(f"{path}: exists already; choose another name or overwrite it")
+    # A folder goes with all that is in it: only one that an export has made.
+    if not (path if ending else path / _MAIN_FILE[format]).is_file():
+        raise ValueError(f"{path}: is not an export of {format}, and is not overwritten")
+
+
+class Restorer(keras.Model):
+    """A network with what belongs around it, as the exporters of Keras take it."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
+        self.built = True
+
+    def call(self, image):
+        if self.network.config.channels == 3:
+            return {"restored": restore(self.network, image)}
+        batch, height, width, channels = ops.shape(image)
+        planes = ops.transpose(image, (3, 0, 1, 2))
+        planes = ops.reshape(planes, (channels * batch, height, width, 1))
+        planes = ops.reshape(restore(self.network, planes), (channels, batch, height, width))
+        return {"restored": ops.transpose(planes, (1, 2, 3, 0))}
+
+
+def _convert(model, path: pathlib.Path, format: str, size) -> None:
+    """Writes one of the formats that Keras converts to.
+
+    Raises:
+        ValueError: if the format cannot express the model.
+    """
+    shape = (1, *size, 3) if size else (None, None, None, 3)
+    image = keras.InputSpec(shape=shape, dtype="float32", name="image")
+    options = {}
+    if format == "litert":
+        # Without TensorFlow's own operations, which the interpreter does not have.
+        options["target_spec"] = {"supported_ops": [tf.lite.OpsSet.TFLITE_BUILTINS]}
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # of what Keras does to tf2onnx
+            Restorer(model).export(
+                str(path), format=format, verbose=False, input_signature=[image], **options
+            )
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:  # each converter raises what it likes
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise ValueError(f"{format} cannot express this network today: {reason}") from error
+
+
+def _write_saved_model(model, folder: pathlib.Path, card: dict | None) -> None:
+    restorer = Restorer(model)
+
+    def restore_bytes(encoded):
+        """From an encoded PNG or JPEG to an encoded PNG of 8 bits and three channels."""
+        # The kernel of this operation reads PNG, too; WebP comes with a fourth axis. By default
+        # JPEGs come out up to 12 grey levels away from what other programs decode.
+        pixels = tf.io.decode_jpeg(encoded, channels=3, dct_method="INTEGER_ACCURATE")
+        pixels = tf.ensure_shape(pixels, (None, None, 3))
+        image = tf.cast(pixels[tf.newaxis], tf.float32) / 255
+        restored = tf.clip_by_value(restorer(image)["restored"][0], 0, 1)
+        return tf.io.encode_png(tf.cast(tf.round(restored * 255), tf.uint8))
+
+    def serving_bytes(image_bytes):
+        # One after the other: pictures of a request may differ in size, and one takes all cores.
+        restored = tf.map_fn(restore_bytes, image_bytes, parallel_iterations=1)
+        return {"restored_bytes": restored}
+
+    # It saves what its endpoints use. What it is told to track it would save a second time.
+    archive = keras.export.ExportArchive()
+    image = tf.TensorSpec((None, None, None, 3), tf.float32, name="image")
+    archive.add_endpoint("serving_default", lambda image: restorer(image), [image])
+    image_bytes = tf.TensorSpec((None,), tf.string, name="image_bytes")
+    archive.add_endpoint("serving_bytes", serving_bytes, [image_bytes])
+    archive.write_out(folder, verbose=False)
+    if card:
+        # Where TensorFlow keeps what it does not read itself.
+        (folder / "assets.extra").mkdir()
+        text = json.dumps(card, indent=2)
+        (folder / "assets.extra" / "model_card.json").write_text(f"{text}\n", encoding="utf-8")

@@ -31,20 +31,29 @@ def atomic_file(path):
 
 
 @contextlib.contextmanager
-def atomic_folder(path):
-    """Gives a temporary folder beside `path`, which must not exist; at the end it becomes `path`.
+def atomic_folder(path, overwrite: bool = False):
+    """Gives a temporary folder beside `path`; at the end it becomes `path`, on an error it goes.
+
+    Args:
+        path: the folder to write, which must not exist.
+        overwrite: whether it may, and then goes with all that is in it.
 
     Raises:
         ValueError: if `path` exists already.
     """
     path = pathlib.Path(path)
-    if path.exists():
+    if path.exists() and not overwrite:
         raise ValueError(f"{path}: exists already; choose another folder or remove it first")
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{uuid.uuid4().hex}")
+    temporary, replaced = (path.with_name(f".{uuid.uuid4().hex}") for _ in range(2))
     temporary.mkdir()
     try:
         yield temporary
+        if overwrite and path.exists():
+            path.rename(replaced)
         temporary.rename(path)
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        if replaced.exists() and not path.exists():
+            replaced.rename(path)
+        for folder in (temporary, replaced):
+            shutil.rmtree(folder, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""srn-export: writes a trained network as a SavedModel."""
+"""srn-export: writes a trained network in a format of other programs."""
 
 from absl import flags
 
@@ -9,38 +9,73 @@ from srn_tf.cli.command import (
     run,
     start_tensorflow,
 )
-from srn_tf.config import MODELS, PRECISIONS
+from srn_tf.config import EXPORT_FORMATS, MODELS, PRECISIONS
 
-SUMMARY = """writes a trained network as a TensorFlow SavedModel.
+SUMMARY = """writes a trained network for programs that do not have srn_tf.
 
-    srn-export --checkpoint runs/color --output_path color_saved_model
-Its signature serving_default takes `image`, float32 [batch, height, width, channels] in [0, 1], of
-any size, and returns `restored` of the same shape.
+    srn-export --checkpoint runs/color --output_path saved_model
+    srn-export --checkpoint runs/color --format onnx --output_path deblur.onnx
+All formats take `image`, float32 [batch, height, width, 3] in [0, 1], of any size, and return
+`restored` of the same shape, not clipped. The SavedModel has another signature, serving_bytes: from
+`image_bytes`, a batch of encoded PNG or JPEG pictures, to `restored_bytes`, encoded PNG.
 """
 
 
 def define_flags() -> flags.FlagValues:
     values = flags.FlagValues()
     flags.DEFINE_string(
-        "output_path", None, "folder to write, which must not exist.", flag_values=values
+        "output_path",
+        None,
+        "folder (saved_model, openvino) or file (.onnx, .tflite) to write.",
+        flag_values=values,
+    )
+    flags.DEFINE_enum(
+        "format", "saved_model", list(EXPORT_FORMATS), "to write.", flag_values=values
+    )
+    flags.DEFINE_boolean(
+        "overwrite", False, "replace an earlier export in --output_path.", flag_values=values
     )
     define_checkpoint_flags(values, list(MODELS))
     flags.DEFINE_enum(
-        "precision", "float32", list(PRECISIONS), "to compute in.", flag_values=values
+        "precision",
+        "float32",
+        list(PRECISIONS),
+        "to compute in; the other formats than saved_model are written in float32 only.",
+        flag_values=values,
     )
+    for side in ("height", "width"):
+        flags.DEFINE_integer(
+            side,
+            None,
+            "of the only size of pictures that the export is to take, one at a time; not for "
+            "saved_model. Default: any.",
+            lower_bound=1,
+            flag_values=values,
+        )
     define_device_flags(values)
     return values
 
 
 def execute(values: flags.FlagValues) -> int:
     require(values, "output_path")
+    size = (values.height, values.width)
+    if None in size and any(size):
+        raise ValueError("--height and --width are needed together")
     start_tensorflow(values.gpu, values.threads)
-    from srn_tf.checkpoints import load_model
-    from srn_tf.export import export_saved_model
+    from srn_tf import checkpoints
+    from srn_tf.export import export, model_card
 
-    model = load_model(values.checkpoint, PRECISIONS[values.precision], values.model)
-    export_saved_model(model, values.output_path)
-    print(f"SavedModel in {values.output_path}")
+    precision = PRECISIONS[values.precision]
+    name, model, origin = checkpoints.load(values.checkpoint, precision, values.model)
+    export(
+        model,
+        values.output_path,
+        values.format,
+        model_card(name, model, origin),
+        size if all(size) else None,
+        values.overwrite,
+    )
+    print(f"{name}, {values.precision}, {values.format} in {values.output_path}")
     return 0
 
 

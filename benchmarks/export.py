@@ -1,0 +1,103 @@
+"""Seconds a picture of 720x1280 takes in each exported format, and in this package, in one run.
+
+All take a uint8 picture to a restored one with the same weights, on all cores, alternating. ONNX
+and LiteRT run in float32, OpenVINO also in bfloat16, which is a setting of its own.
+"""
+
+import argparse
+import functools
+import os
+import pathlib
+import tempfile
+
+import numpy as np
+import onnxruntime
+import openvino
+import skimage.data
+import skimage.transform
+import tensorflow as tf
+from ai_edge_litert.interpreter import Interpreter
+from timing import measure, print_table
+
+from srn_tf import checkpoints, create_model
+from srn_tf.arrays import restore_arrays
+from srn_tf.config import MODELS, PRECISIONS
+from srn_tf.export import export
+from srn_tf.inference import Deblurrer
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", default="color", choices=MODELS, help="fresh weights")
+    parser.add_argument("--checkpoint", help="in place of --model")
+    parser.add_argument("--height", type=int, default=720, help="pixels (default: 720)")
+    parser.add_argument("--width", type=int, default=1280, help="pixels (default: 1280)")
+    parser.add_argument("--repeats", type=int, default=3, help="timed calls each (default: 3)")
+    parser.add_argument("--fixed", action="store_true", help="export for this size alone")
+    options = parser.parse_args()
+    size = (options.height, options.width)
+    photo = skimage.transform.resize(skimage.data.coffee(), size)
+    picture = np.rint(photo * 255).astype(np.uint8)
+    with tempfile.TemporaryDirectory() as folder:
+        calls = restorers(options, pathlib.Path(folder), size if options.fixed else None)
+        calls = {name: functools.partial(call, picture) for name, call in calls.items()}
+        name = options.checkpoint or options.model
+        print_table(f"{name}, {options.width}x{options.height}", measure(calls, options.repeats))
+
+
+def restorers(options, folder: pathlib.Path, size) -> dict:
+    """Functions from a uint8 picture to a restored one, by what computes them."""
+    models = {}
+    for precision in ("float32", "bfloat16"):
+        models[precision] = (
+            checkpoints.load_model(options.checkpoint, PRECISIONS[precision])
+            if options.checkpoint
+            else create_model(options.model, dtype=PRECISIONS[precision])
+        )
+    models["bfloat16"].set_weights(models["float32"].get_weights())
+    calls = {f"srn_tf {precision}": Deblurrer(model).deblur for precision, model in models.items()}
+    formats = {}  # functions of float32 pictures in [0, 1]
+
+    for precision, model in models.items():
+        export(model, folder / precision)
+        loaded = tf.saved_model.load(folder / precision)
+        formats[f"SavedModel {precision}"] = functools.partial(run_saved_model, loaded)
+    model = models["float32"]
+
+    export(model, folder / "deblur.onnx", "onnx", size=size)
+    session = onnxruntime.InferenceSession(folder / "deblur.onnx")
+    formats["ONNX float32"] = lambda image: session.run(["restored"], {"image": image})[0]
+
+    export(model, folder / "openvino", "openvino", size=size)
+    for precision, hint in (("float32", "f32"), ("bfloat16", "bf16")):
+        hints = {"INFERENCE_PRECISION_HINT": hint, "PERFORMANCE_HINT": "LATENCY"}
+        network = openvino.Core().compile_model(folder / "openvino" / "model.xml", "CPU", hints)
+        formats[f"OpenVINO {precision}"] = functools.partial(run_openvino, network)
+
+    export(model, folder / "deblur.tflite", "litert", size=size)
+    interpreter = Interpreter(str(folder / "deblur.tflite"), num_threads=os.cpu_count())
+    runner = interpreter.get_signature_runner()
+    formats["LiteRT float32"] = lambda image: runner(image=image)["restored"]
+
+    return calls | {name: functools.partial(run, restore) for name, restore in formats.items()}
+
+
+def run_saved_model(loaded, image):
+    return loaded.signatures["serving_default"](image=tf.constant(image))["restored"]
+
+
+def run_openvino(network, image):
+    return network({"image": image})["restored"]
+
+
+def run(restore, picture: np.ndarray) -> np.ndarray:
+    """A uint8 picture, restored by a function of float32 pictures in [0, 1]."""
+
+    def scaled(blurred, peak):
+        return np.array(restore(blurred.astype(np.float32) / np.float32(peak)))
+
+    return restore_arrays(picture[np.newaxis], 3, scaled)[0]
+
+
+if __name__ == "__main__":
+    main()
