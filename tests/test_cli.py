@@ -126,7 +126,7 @@ def test_flags_of_the_network_replace_the_models_own():
         (
             ["--run_dir=r", "--sharp_path=p", "--decay=polynomial", "--end_lr=1e-6"],
             1,
-            "--end_lr needs --decay exponential",
+            "--end_lr cannot go with --decay polynomial",
         ),
         (
             ["--run_dir=r", "--sharp_path=p", "--epoch=2", "--max_steps=3"],
