@@ -317,7 +317,6 @@ def test_two_pictures_never_become_one(tmp_path, deblur, photo):
     ("flags", "message"),
     [
         ({}, "--input_path is needed"),
-        ({"input_path": "{}", "output_path": "{}/out"}, "--checkpoint is needed"),
         (
             {"input_path": "{}", "output_path": "{}/out", "checkpoint": "{}/none"},
             "none: no such checkpoint",
