@@ -94,10 +94,16 @@ class Run:
             except filelock.Timeout:
                 raise ValueError(f"{folder}: another process trains in this folder") from None
         config_file = self.folder / "config.json"
-        if config_file.exists() or checkpoints.in_run(folder):
-            if not resume:
-                raise ValueError(f"{folder}: holds a run already; add --resume, or choose another")
-            self._require_same_configuration(config_file)
+        try:
+            if config_file.exists() or checkpoints.in_run(folder):
+                if not resume:
+                    raise ValueError(
+                        f"{folder}: holds a run already; add --resume, or choose another"
+                    )
+                self._require_same_configuration(config_file)
+        except ValueError:
+            self._lock.release()
+            raise
 
     def __enter__(self):
         return self
@@ -163,8 +169,9 @@ class Run:
                 temporary.write_text(json.dumps(self.config.to_json(), indent=2) + "\n")
             with open(self.folder / "starts.jsonl", "a") as file:
                 file.write(json.dumps(start) + "\n")
-            for torn in self.folder.rglob(_TORN):  # of a process that was killed
-                torn.unlink()
+            for place in (".", "checkpoints", "validation"):
+                for torn in (self.folder / place).glob(_TORN):  # of a process that was killed
+                    torn.unlink()
             metrics = self.folder / "metrics.jsonl"
             text = metrics.read_text(errors="replace") if metrics.exists() else ""
             kept = [line for line in text.splitlines() if _step_of(line) <= step]

@@ -423,6 +423,15 @@ def test_synthetic_examples_are_a_sharp_crop_and_its_blur(tmp_path, photo):
     np.testing.assert_array_equal(again, blurred)
 
 
+def test_a_window_that_moves_out_of_the_photograph_sees_its_mirror_image(photo):
+    photo = photo[:60, :80]
+    for shift in (70.0, -70.0):
+        whole = blur_along(photo, shifts(shift, 0, 0), False)
+        for left in (0, 64):
+            part = blur_along(photo, shifts(shift, 0, 0), False, window=(20, left, 16, 16))
+            np.testing.assert_array_equal(part, whole[20:36, left : left + 16])
+
+
 def test_some_photographs_are_magnified_before_they_are_blurred(tmp_path):
     checkered = (np.indices((64, 64)).sum(axis=0) % 2 * 255).astype(np.uint8)
     write_image(tmp_path / "photo.png", np.repeat(checkered[..., None], 3, axis=-1))

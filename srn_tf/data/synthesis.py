@@ -147,8 +147,11 @@ def blur_along(
         corners = cv2.convertPointsToHomogeneous(corners.astype(np.float64))[:, 0]
         seen = corners @ np.linalg.inv(along).swapaxes(1, 2)
         seen = seen[..., :2] / seen[..., 2:]
-        x0, y0 = np.floor(seen.min(axis=(0, 1))).astype(int).clip(1, None) - 1
-        x1, y1 = np.ceil(seen.max(axis=(0, 1))).astype(int) + 2
+        low, high = seen.min(axis=(0, 1)) - 1, seen.max(axis=(0, 1)) + 2
+        # Beyond the edge its mirror image is seen, which lies as far inside.
+        size = np.array(photo.shape[1::-1])
+        x0, y0 = np.minimum(low, 2 * size - 2 - high).clip(0, None).astype(int)
+        x1, y1 = np.ceil(np.maximum(high, 2 - low)).clip(None, size).astype(int)
         region = layer(np.s_[y0:y1, x0:x1])
         there, back = np.eye(3), np.eye(3)
         there[:2, 2], back[:2, 2] = (x0, y0), (-left, -top)
@@ -186,7 +189,7 @@ def shake(photo: np.ndarray, rng: np.random.Generator, extent: float, window=Non
     """
     shape = photo.shape[:2]
     camera = CameraPath(rng, extent, shape)
-    samples, own, moving = camera.samples, None, None
+    samples, moving = camera.samples, None
     if rng.random() < _MOVING_PART:
         own = CameraPath(rng, rng.uniform(0, 2 * extent), shape)
         samples = max(samples, own.samples)
