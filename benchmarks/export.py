@@ -4,7 +4,6 @@ All take a uint8 picture to a restored one with the same weights, on all cores, 
 and LiteRT run in float32, OpenVINO also in bfloat16, which is a setting of its own.
 """
 
-import argparse
 import functools
 import os
 import pathlib
@@ -17,7 +16,7 @@ import skimage.data
 import skimage.transform
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
-from timing import measure, print_table
+from timing import SECONDS, arguments, measure, table, write_results
 
 from srn_tf import checkpoints, create_model
 from srn_tf.arrays import restore_arrays
@@ -27,7 +26,7 @@ from srn_tf.inference import Deblurrer
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = arguments(__doc__)
     parser.add_argument("--model", default="color", choices=MODELS, help="fresh weights")
     parser.add_argument("--checkpoint", help="in place of --model")
     parser.add_argument("--height", type=int, default=720, help="pixels (default: 720)")
@@ -40,13 +39,22 @@ def main() -> None:
     picture = np.rint(photo * 255).astype(np.uint8)
     with tempfile.TemporaryDirectory() as folder:
         calls = restorers(options, pathlib.Path(folder), size if options.fixed else None)
-        calls = {name: functools.partial(call, picture) for name, call in calls.items()}
-        name = options.checkpoint or options.model
-        print_table(f"{name}, {options.width}x{options.height}", measure(calls, options.repeats))
+        calls = {what: functools.partial(call, picture) for what, call in calls.items()}
+        timings = measure(calls, options.repeats)
+    name = options.checkpoint or options.model
+    rows = [
+        {"what": what, "precision": precision, **timing.row()}
+        for (what, precision), timing in timings.items()
+    ]
+    print(f"{name}, {options.width}x{options.height}")
+    columns = {"": "{what}", "precision": "{precision}", "first s": "{first:.3g}", **SECONDS}
+    print(table(rows, columns))
+    sizes = {"height": options.height, "width": options.width, "fixed": options.fixed}
+    write_results("export", options, rows, model=name, **sizes)
 
 
 def restorers(options, folder: pathlib.Path, size) -> dict:
-    """Functions from a uint8 picture to a restored one, by what computes them."""
+    """Functions from a uint8 picture to a restored one, by what computes them, and precision."""
     models = {}
     for precision in ("float32", "bfloat16"):
         models[precision] = (
@@ -55,29 +63,29 @@ def restorers(options, folder: pathlib.Path, size) -> dict:
             else create_model(options.model, dtype=PRECISIONS[precision])
         )
     models["bfloat16"].set_weights(models["float32"].get_weights())
-    calls = {f"srn_tf {precision}": Deblurrer(model).deblur for precision, model in models.items()}
+    calls = {("srn_tf", precision): Deblurrer(model).deblur for precision, model in models.items()}
     formats = {}  # functions of float32 pictures in [0, 1]
 
     for precision, model in models.items():
         export(model, folder / precision)
         loaded = tf.saved_model.load(folder / precision)
-        formats[f"SavedModel {precision}"] = functools.partial(run_saved_model, loaded)
+        formats["SavedModel", precision] = functools.partial(run_saved_model, loaded)
     model = models["float32"]
 
     export(model, folder / "deblur.onnx", "onnx", size=size)
     session = onnxruntime.InferenceSession(folder / "deblur.onnx")
-    formats["ONNX float32"] = lambda image: session.run(["restored"], {"image": image})[0]
+    formats["ONNX", "float32"] = lambda image: session.run(["restored"], {"image": image})[0]
 
     export(model, folder / "openvino", "openvino", size=size)
     for precision, hint in (("float32", "f32"), ("bfloat16", "bf16")):
         hints = {"INFERENCE_PRECISION_HINT": hint, "PERFORMANCE_HINT": "LATENCY"}
         network = openvino.Core().compile_model(folder / "openvino" / "model.xml", "CPU", hints)
-        formats[f"OpenVINO {precision}"] = functools.partial(run_openvino, network)
+        formats["OpenVINO", precision] = functools.partial(run_openvino, network)
 
     export(model, folder / "deblur.tflite", "litert", size=size)
     interpreter = Interpreter(str(folder / "deblur.tflite"), num_threads=os.cpu_count())
     runner = interpreter.get_signature_runner()
-    formats["LiteRT float32"] = lambda image: runner(image=image)["restored"]
+    formats["LiteRT", "float32"] = lambda image: runner(image=image)["restored"]
 
     return calls | {name: functools.partial(run, restore) for name, restore in formats.items()}
 

@@ -1,60 +1,84 @@
 """How near a folder of pictures comes to the network's own rate: files read, restored, written.
 
-Photographs of 1280x720 as PNG, in a temporary folder. The network alone is timed before and after,
-because machines drift.
+Photographs of 1280x720 as PNG, in a temporary folder, restored with the weights that come with
+srn_tf (or --checkpoint). Whole commands are timed, start to end, on one picture and on all of them:
+the difference is what a further picture costs, the rest is what it costs to start. The network
+alone is timed before and after each round, because machines drift.
 """
 
-import argparse
 import pathlib
+import shutil
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 
 import cv2
 import skimage.data
+from timing import SECONDS, arguments, table, write_results
 
-from srn_tf import create_model
-from srn_tf.config import MODELS, PRECISIONS
-from srn_tf.folders import deblur_files, find_jobs
+from srn_tf.config import PRECISIONS
 from srn_tf.images import write_image
 from srn_tf.inference import Deblurrer, fastest_precision
 
+ROOT = pathlib.Path(__file__).resolve().parent.parent
 
-def network_alone(deblurrer: Deblurrer, picture, repeats: int) -> list[float]:
-    """Seconds of each call."""
-    seconds = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        deblurrer.deblur(picture)
-        seconds.append(time.perf_counter() - start)
-    return seconds
+
+def seconds_of_command(options, inputs: pathlib.Path, outputs: pathlib.Path) -> float:
+    """Seconds that `srn-test` takes from its start to its end."""
+    command = [sys.executable, ROOT / "test.py", f"--precision={options.precision}"]
+    command += [f"--input_path={inputs}", f"--output_path={outputs}"]
+    if options.checkpoint:
+        command.append(f"--checkpoint={options.checkpoint}")
+    shutil.rmtree(outputs, ignore_errors=True)
+    start = time.perf_counter()
+    subprocess.run(command, check=True, capture_output=True)
+    return time.perf_counter() - start
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", default="color", choices=MODELS)
+    parser = arguments(__doc__)
+    parser.add_argument("--checkpoint", help="as for test.py; default: the weights shipped")
     parser.add_argument("--pictures", type=int, default=30, help="how many (default: 30)")
     parser.add_argument("--precision", choices=PRECISIONS, help="default: the fastest here")
+    parser.add_argument("--repeats", type=int, default=3, help="rounds (default: 3)")
     options = parser.parse_args()
-    precision = options.precision or fastest_precision()
-    deblurrer = Deblurrer(create_model(options.model, dtype=PRECISIONS[precision]))
+    options.precision = options.precision or fastest_precision()
+    deblurrer = Deblurrer(options.checkpoint, options.precision)
     picture = cv2.resize(skimage.data.coffee(), (1280, 720), interpolation=cv2.INTER_CUBIC)
+
+    def network_alone() -> float:
+        start = time.perf_counter()
+        deblurrer.deblur(picture)
+        return time.perf_counter() - start
+
+    network_alone()  # first allocations
+    alone, single, whole = [], [], []
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
         for i in range(options.pictures):
             write_image(folder / "in" / f"{i:03}.png", picture)
-        jobs = find_jobs(folder / "in", folder / "out")
-        deblurrer.deblur(picture)  # first allocations
-        alone = network_alone(deblurrer, picture, 8)
-        start = time.perf_counter()
-        results = list(deblur_files(deblurrer, jobs))
-        seconds = (time.perf_counter() - start) / len(results)
-        alone += network_alone(deblurrer, picture, 8)
-    assert all(result.restored for result in results)
-    own = statistics.median(alone)
-    print(f"{options.model}, {precision}, {options.pictures} PNGs of 1280x720")
-    print(f"  network alone  {own:.3f} s a picture ({min(alone):.3f} to {max(alone):.3f})")
-    print(f"  from and to files  {seconds:.3f} s a picture: {100 * own / seconds:.1f}% of its rate")
+        for _ in range(options.repeats):
+            alone += [network_alone() for _ in range(4)]
+            single.append(seconds_of_command(options, folder / "in" / "000.png", folder / "one"))
+            whole.append(seconds_of_command(options, folder / "in", folder / "all"))
+            alone += [network_alone() for _ in range(4)]
+    further = [(w - s) / (options.pictures - 1) for s, w in zip(single, whole, strict=True)]
+    rows = [
+        {"what": name, "median": statistics.median(values), "min": min(values), "max": max(values)}
+        for name, values in {
+            "network alone, a picture": alone,
+            "command, one picture": single,
+            f"command, {options.pictures} pictures": whole,
+            "command, each further picture": further,
+        }.items()
+    ]
+    share = rows[0]["median"] / rows[-1]["median"]
+    print(f"{options.precision}, PNGs of 1280x720, seconds")
+    print(table(rows, {"": "{what}", **SECONDS}))
+    print(f"further pictures: {share:.0%} of the network's own rate")
+    write_results("folder", options, rows, precision=options.precision, of_network=round(share, 3))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ pictures read and decoded by as many threads as there are cores, and nothing els
 in turn, again and again, because machines drift.
 """
 
-import argparse
 import concurrent.futures
 import itertools
 import os
@@ -17,6 +16,7 @@ import time
 import cv2
 import numpy as np
 import skimage.data
+from timing import arguments, table, write_results
 
 from srn_tf.data.lists import PairSource
 from srn_tf.data.pipeline import Batches
@@ -91,7 +91,7 @@ def one_thread(source) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = arguments(__doc__)
     parser.add_argument("--pairs", type=int, default=24, help="in each list (default: 24)")
     parser.add_argument("--batch_size", type=int, default=16, help="crops a step (default: 16)")
     parser.add_argument("--crop_size", type=int, default=256, help="pixels (default: 256)")
@@ -117,17 +117,23 @@ def main() -> None:
         for _ in range(options.repeats):
             for name, measure in rows.items():
                 rates[name].append(measure())
-    print(f"pairs of {options.crop_size}x{options.crop_size} a second, {os.cpu_count()} cores")
-    print(f"  {'':21} {'median':>8} {'min':>8} {'max':>8} {'a processor second':>19}")
+    rows = []
     for name, values in rates.items():
         clock, processor = zip(*values, strict=True)
-        line = f"  {name:21} {statistics.median(clock):8.1f} {min(clock):8.1f} {max(clock):8.1f}"
-        line += f" {statistics.median(processor):19.1f}"
+        numbers = {"median": statistics.median(clock), "min": min(clock), "max": max(clock)}
+        numbers |= {"a_processor_second": statistics.median(processor)}
+        row = {"what": name, "repeats": len(values)}
+        row |= {key: round(number, 1) for key, number in numbers.items()}
         if name.endswith("list"):
             alone = rates[name.replace(" list", ", decoding alone")]
             shares = np.median(np.divide(values, alone), axis=0)
-            line += "  {:.0%} of decoding alone, by processor time {:.0%}".format(*shares)
-        print(line)
+            row |= {"of_decoding": round(shares[0], 3)}
+        rows.append(row)
+    print(f"pairs of {options.crop_size}x{options.crop_size} a second, {os.cpu_count()} cores")
+    columns = {"": "{what}", "median": "{median}", "min": "{min}", "max": "{max}"}
+    columns |= {"a processor second": "{a_processor_second}"}
+    print(table(rows, columns | {"of decoding alone": "{of_decoding:.0%}"}))
+    write_results("pipeline", options, rows, crop_size=options.crop_size)
 
 
 if __name__ == "__main__":

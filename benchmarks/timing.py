@@ -1,37 +1,228 @@
-"""How long a call takes: warm-up apart, several alternatives in turn, median and spread."""
+"""How long calls take, measured in turn, and what is kept of it: tables and JSON files.
 
+The first call of each alternative stands apart (tracing, compilation, first allocations), a second
+warms up, and the steady state is the median of the rest, with the spread from shortest to longest.
+Alternatives take turns, so that a machine that slows down slows all of them. Each can live in a
+process of its own (`Worker`), with its own Keras backend and its own peak of memory.
+"""
+
+import argparse
+import dataclasses
+import datetime
+import importlib.metadata
+import json
+import multiprocessing
+import os
+import pathlib
+import platform
+import re
 import statistics
+import sys
 import time
+import traceback
+
+from srn_tf.files import atomic_file
+
+RESULTS = pathlib.Path(__file__).parent / "results"
+# Packages whose versions tell what was measured.
+_PACKAGES = (
+    *("srn_tf", "tensorflow", "keras", "jax", "torch", "openvino", "onnxruntime"),
+    *("ai-edge-litert", "numpy", "opencv-python-headless"),
+)
 
 
-def measure(calls: dict, repeats: int) -> dict[str, list[float]]:
-    """Times alternatives one after the other, again and again, so that a drifting machine hits all.
+@dataclasses.dataclass
+class Timing:
+    """Seconds of the calls of one alternative."""
+
+    first: float
+    steady: list[float] = dataclasses.field(default_factory=list)
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.steady)
+
+    def row(self) -> dict[str, float]:
+        """As JSON files and tables have it, in seconds."""
+        steady = {"median": self.median, "min": min(self.steady), "max": max(self.steady)}
+        seconds = {"first": self.first, **steady}
+        return {name: float(f"{value:.4g}") for name, value in seconds.items()} | {
+            "repeats": len(self.steady)
+        }
+
+
+def measure(calls: dict, repeats: int, seconds: float = float("inf")) -> dict[str, Timing]:
+    """Times alternatives in turn.
 
     Args:
         calls: name -> function that returns only when its work is done.
-        repeats: how often each is timed, after one call that is not (tracing, first allocations).
-
-    Returns:
-        name -> seconds of each call.
+        repeats: rounds in which each is timed, after its first call and one to warm up.
+        seconds: no further round is begun when the rounds have taken this long.
     """
+    timings = {name: Timing(_seconds(call)) for name, call in calls.items()}
     for call in calls.values():
         call()
-    seconds = {name: [] for name in calls}
+    begin = time.perf_counter()
     for _ in range(repeats):
         for name, call in calls.items():
-            start = time.perf_counter()
+            timings[name].steady.append(_seconds(call))
+        if time.perf_counter() - begin > seconds:
+            break
+    return timings
+
+
+def _seconds(call) -> float:
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+class Worker:
+    """A function to call again and again, that lives in a process of its own.
+
+    Args:
+        make: a function at the top of a module; called there with `args`, it gives the function.
+        environment: variables to set in that process, such as KERAS_BACKEND.
+
+    Raises:
+        RuntimeError: there or when called, if the function raises; with what it said.
+    """
+
+    def __init__(self, make, *args, environment: dict[str, str] | None = None):
+        context = multiprocessing.get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(theirs, make, args), daemon=True)
+        before = dict(os.environ)
+        os.environ.update(environment or {})
+        try:
+            self._process.start()
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
+        theirs.close()
+        self._peak = self._receive()
+
+    def __call__(self) -> None:
+        self._pipe.send(None)
+        self._peak = self._receive()
+
+    @property
+    def peak_gb(self) -> float:
+        """The most that its process has held, in GB (10^9 bytes)."""
+        return self._peak / 1e9
+
+    def close(self) -> None:
+        self._pipe.close()
+        self._process.join()
+
+    def _receive(self) -> int:
+        try:
+            answer = self._pipe.recv()
+        except EOFError:
+            self._process.join()
+            raise RuntimeError(f"the process ended with {self._process.exitcode}") from None
+        if isinstance(answer, str):
+            raise RuntimeError(answer)
+        return answer
+
+
+def _serve(pipe, make, args) -> None:
+    try:
+        call = make(*args)
+        while True:
+            pipe.send(_peak_memory())
+            pipe.recv()
             call()
-            seconds[name].append(time.perf_counter() - start)
-    return seconds
+    except EOFError:  # closed
+        pass
+    except Exception:
+        pipe.send(traceback.format_exc(limit=-3))
 
 
-def print_table(title: str, seconds: dict[str, list[float]]) -> None:
-    """Prints median, spread, and how many times faster than the first row each is."""
-    print(title)
-    width = max(map(len, seconds))
-    print(f"  {'':{width}} {'median s':>9} {'min':>8} {'max':>8} {'speed-up':>9}")
-    first = statistics.median(next(iter(seconds.values())))
-    for name, values in seconds.items():
-        median = statistics.median(values)
-        spread = f"{min(values):8.3f} {max(values):8.3f}"
-        print(f"  {name:{width}} {median:9.3f} {spread} {first / median:8.2f}x")
+def _peak_memory() -> int:
+    """The most that this process has held, in bytes. (getrusage tells that of its parent, too.)"""
+    status = pathlib.Path("/proc/self/status").read_text()
+    return 1024 * int(re.search(r"VmHWM:\s*(\d+) kB", status)[1])
+
+
+def installed(package: str) -> bool:
+    try:
+        importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def machine() -> dict:
+    """What was measured on."""
+    processor = platform.processor() or platform.machine()
+    flags: set[str] = set()
+    if (path := pathlib.Path("/proc/cpuinfo")).is_file():
+        fields = dict(
+            (part.strip() for part in line.split(":", 1))
+            for line in path.read_text().split("\n\n")[0].splitlines()
+        )
+        processor, flags = fields.get("model name", processor), set(fields.get("flags", "").split())
+    return {
+        "processor": processor,
+        "cores": os.cpu_count(),
+        "extensions": sorted(flags & {"avx2", "avx512f", "avx512_bf16", "amx_bf16"}),
+        "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
+        "system": f"{platform.system()} {platform.machine()}",
+    }
+
+
+def write_results(name: str, options: argparse.Namespace, rows: list[dict], **more) -> None:
+    """Writes the rows of a benchmark to `--output`, by default results/<name>.json."""
+    versions = {name: importlib.metadata.version(name) for name in _PACKAGES if installed(name)}
+    command = ["python", f"benchmarks/{pathlib.Path(sys.argv[0]).name}", *sys.argv[1:]]
+    results = {
+        "benchmark": name,
+        "command": " ".join(command),
+        "date": datetime.date.today().isoformat(),
+        "machine": machine(),
+        "versions": {"python": platform.python_version(), **versions},
+        **more,
+        "rows": rows,
+    }
+    path = options.output or RESULTS / f"{name}.json"
+    with atomic_file(path) as temporary:
+        temporary.write_text(json.dumps(results, indent=1) + "\n")
+    print(f"\nwritten to {path}")
+
+
+def arguments(doc: str) -> argparse.ArgumentParser:
+    """A parser of what all benchmarks take."""
+    parser = argparse.ArgumentParser(
+        description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--output", type=pathlib.Path, help="JSON file to write (default: benchmarks/results/)"
+    )
+    return parser
+
+
+# What a row of timings shows, for `table`.
+SECONDS = {"median s": "{median:.4g}", "min": "{min:.4g}", "max": "{max:.4g}"}
+
+
+def table(rows: list[dict], columns: dict[str, str]) -> str:
+    """A table in Markdown with aligned columns.
+
+    Args:
+        rows: of values by name.
+        columns: heading -> what stands below it, as a format of a row's values; empty where the
+            row lacks one of them.
+    """
+
+    def cell(form, row) -> str:
+        try:
+            return form.format_map(row)
+        except KeyError:
+            return ""
+
+    lines = [list(columns), *([cell(form, row) for form in columns.values()] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    lines = [[text.ljust(n) for text, n in zip(line, widths, strict=True)] for line in lines]
+    lines.insert(1, ["-" * n for n in widths])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

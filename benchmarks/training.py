@@ -1,47 +1,141 @@
-"""Seconds of a training step in float32 and bfloat16, alternating in one run, and peak memory."""
+"""A training step: seconds, TFLOP/s, percent of what a large matmul reaches, and peak memory.
 
-import argparse
-import resource
+The step is the whole one: pyramid, forward, loss, gradients, Adam. All alternatives of a batch take
+turns, each in a process of its own. Work is counted as three forward passes. --peers puts the same
+step in plain PyTorch, compiled and eager, beside ours.
+"""
 
-import numpy as np
-import tensorflow as tf
-from timing import measure, print_table
+import contextlib
 
-from srn_tf.config import MODELS, PRECISIONS, TrainingConfig
-from srn_tf.networks import create_model_from_config
-from srn_tf.training import Trainer, create_optimizer
+from network import COLUMNS, MATMUL, macs_a_pixel, make_matmul
+from timing import Worker, arguments, measure, table, write_results
+
+from srn_tf.config import MODELS, PRECISIONS, TrainingConfig, model_config
+
+
+def pairs_of(batch: int, side: int, channels: int):
+    import numpy as np
+
+    return np.random.default_rng(0).random((2, batch, side, side, channels), dtype=np.float32)
+
+
+def make_step(name: str, overrides: dict, precision: str, batch: int, side: int, options):
+    """The step of `srn_tf.training`."""
+    import tensorflow as tf
+
+    from srn_tf.networks import create_model_from_config
+    from srn_tf.training import Trainer, create_optimizer
+
+    network = model_config(name, **overrides)
+    config = TrainingConfig(name, network, sharp_path="none", precision=precision)
+    model = create_model_from_config(network, dtype=PRECISIONS[precision])
+    optimizer = create_optimizer(config, max_steps=1000)
+    trainer = Trainer(model, optimizer, accumulate=options.accumulate, xla=options.xla)
+    blurred, sharp = map(tf.constant, pairs_of(batch, side, network.channels))
+    return lambda: float(trainer.step(blurred, sharp)["loss"])
+
+
+def make_torch_step(name: str, overrides: dict, precision: str, batch: int, side: int, compiled):
+    """The same in plain PyTorch: Adam in its fused form, forward and loss compiled as one."""
+    import torch
+    from torch_network import TorchNetwork
+
+    from srn_tf import create_model
+
+    model = create_model(name, **overrides)
+    network = TorchNetwork(model, getattr(torch, precision))
+    adam = torch.optim.Adam(network.parameters(), lr=1e-4, fused=True)
+    scales = model.config.scales
+
+    def loss_of(blurred, sharp):
+        targets = [sharp[:, :, :: 2**i, :: 2**i] for i in reversed(range(scales))]
+        outputs = network(blurred)
+        return sum((o - t).square().mean() for o, t in zip(outputs, targets, strict=True))
+
+    if compiled:
+        loss_of = torch.compile(loss_of)
+    pairs = torch.tensor(pairs_of(batch, side, model.config.channels)).permute(0, 1, 4, 2, 3)
+
+    def step():
+        adam.zero_grad()
+        loss = loss_of(*pairs)
+        loss.backward()
+        adam.step()
+        return loss.item()
+
+    return step
+
+
+def measure_batch(options, batch: int) -> list[dict]:
+    """The rows of one batch size."""
+    name, side = options.model, options.crop_size
+    overrides = {
+        key: value
+        for key in ("kernel_size", "blocks")
+        if (value := getattr(options, key)) is not None
+    }
+    with contextlib.ExitStack() as stack:
+
+        def worker(backend, *args):
+            made = Worker(*args, environment={"KERAS_BACKEND": backend})
+            stack.callback(made.close)
+            return made
+
+        calls = {}
+        for precision in options.precisions:
+            args = (name, overrides, precision, batch, side)
+            calls["matmul", precision] = worker("tensorflow", make_matmul, precision)
+            calls["srn_tf", precision] = worker("tensorflow", make_step, *args, options)
+            if options.peers and precision == "bfloat16":
+                for kind in ("compiled", "eager"):
+                    made = worker("torch", make_torch_step, *args, kind == "compiled")
+                    calls[f"PyTorch, {kind}", precision] = made
+        timings = measure(calls, options.repeats, options.seconds)
+        peaks = {key: call.peak_gb for key, call in calls.items()}
+    work = 3 * 2 * macs_a_pixel(name, overrides) * batch * side**2
+    rows = []
+    for (what, precision), timing in timings.items():
+        ceiling = 2 * MATMUL**3 / timings["matmul", precision].median
+        ours = timings["srn_tf", precision].median
+        row = {"model": name, **overrides, "batch": batch, "crop_size": side, "what": what}
+        row |= {"precision": precision, **timing.row()}
+        if what == "matmul":
+            speed = ceiling
+        else:
+            speed = work / timing.median
+            row |= {"ratio": round(timing.median / ours, 3)}
+            row |= {"pairs_per_second": round(batch / timing.median, 2)}
+        row |= {"tflops": round(speed / 1e12, 3), "of_matmul": round(speed / ceiling, 3)}
+        rows.append(row | {"peak_gb": round(peaks[what, precision], 2)})
+    return rows
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = arguments(__doc__)
     parser.add_argument("--model", default="color", choices=MODELS)
-    parser.add_argument("--batch_size", type=int, default=4, help="crops a step (default: 4)")
-    parser.add_argument("--crop_size", type=int, default=256, help="pixels (default: 256)")
-    parser.add_argument("--repeats", type=int, default=5, help="timed steps each (default: 5)")
-    parser.add_argument("--accumulate", type=int, default=1, help="parts of a batch (default: 1)")
-    parser.add_argument("--xla", action="store_true", help="compile with XLA")
+    parser.add_argument("--kernel_size", type=int, help="instead of the model's own")
+    parser.add_argument("--blocks", type=int, help="instead of the model's own")
     parser.add_argument(
-        "--precision",
-        nargs="+",
-        default=["float32", "bfloat16"],
-        choices=PRECISIONS,
-        help="what to compute in (default: float32 bfloat16); one alone, to see its memory",
+        "--batch_sizes", nargs="+", type=int, default=[4, 16], help="(default: 4 16)"
+    )
+    parser.add_argument("--crop_size", type=int, default=256, help="pixels (default: 256)")
+    precisions = ("float32", "bfloat16")
+    parser.add_argument("--precisions", nargs="+", default=precisions, choices=PRECISIONS)
+    parser.add_argument("--accumulate", type=int, default=1, help="parts of a batch (default: 1)")
+    parser.add_argument("--xla", action="store_true", help="compile ours with XLA")
+    parser.add_argument("--peers", action="store_true", help="also PyTorch, bfloat16")
+    parser.add_argument("--repeats", type=int, default=5, help="rounds at most (default: 5)")
+    parser.add_argument(
+        "--seconds", type=float, default=60, help="no new round after this long (default: 60)"
     )
     options = parser.parse_args()
-    network = MODELS[options.model]
-    shape = (options.batch_size, options.crop_size, options.crop_size, network.channels)
-    blurred, sharp = tf.constant(np.random.default_rng(0).random((2, *shape)), tf.float32)
-    calls = {}
-    for precision in options.precision:
-        config = TrainingConfig(options.model, network, sharp_path="none", precision=precision)
-        model = create_model_from_config(network, dtype=PRECISIONS[precision])
-        optimizer = create_optimizer(config, max_steps=1000)
-        trainer = Trainer(model, optimizer, accumulate=options.accumulate, xla=options.xla)
-        calls[precision] = lambda trainer=trainer: float(trainer.step(blurred, sharp)["loss"])
-    size = f"{options.batch_size} crops of {options.crop_size}x{options.crop_size}"
-    print_table(f"{options.model}, training step, {size}", measure(calls, options.repeats))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    print(f"peak memory of the process: {peak / 1e9:.2f} GB")
+    rows = []
+    for batch in options.batch_sizes:
+        size = f"{options.crop_size}x{options.crop_size}"
+        print(f"\n{options.model}, training step, {batch} crops of {size}", flush=True)
+        rows += (new := measure_batch(options, batch))
+        print(table(new, COLUMNS | {"pairs/s": "{pairs_per_second:.1f}"}), flush=True)
+    write_results("training", options, rows)
 
 
 if __name__ == "__main__":

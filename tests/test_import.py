@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import golden, recipe_weights
+from reference import golden, recipe_weights
 
 import srn_tf
 from srn_tf import checkpoints, tf1_import, torch_import

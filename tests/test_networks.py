@@ -4,7 +4,8 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import SMALL, golden, randomize, run_python
+from conftest import SMALL, randomize, run_python
+from reference import golden
 
 import srn_tf
 from srn_tf.networks import restore
@@ -218,7 +219,7 @@ import sys
 sys.modules["tensorflow"] = None  # importing it is an error from here on
 sys.path.insert(0, "tests")
 import numpy as np, keras
-from conftest import golden
+from reference import golden
 from srn_tf.losses import multi_scale_l2
 from srn_tf.schedules import learning_rate_schedule
 from srn_tf.data.synthesis import CameraPath, blur_along

@@ -14,7 +14,8 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import SMALL, golden, randomize, variables_by_stored_name
+from conftest import SMALL, randomize
+from reference import golden, variables_by_stored_name
 
 import srn_tf
 from srn_tf import checkpoints, training

@@ -1,0 +1,157 @@
+"""The network and its training step as compiled functions of Keras' backends.
+
+Imports Keras alone, and the backend when asked: so it runs where there is no TensorFlow. Each
+function takes nothing, works on data that are on the device already, and returns when the device
+has finished.
+"""
+
+import functools
+
+import keras
+import numpy as np
+from keras import ops
+
+from srn_tf.losses import multi_scale_l2
+
+
+def forward(model, pictures: np.ndarray):
+    """A function that restores the pictures.
+
+    Args:
+        model: a network of this package.
+        pictures: float32 [batch, height, width, channels] in [0, 1].
+    """
+    backend = keras.backend.backend()
+    if backend == "openvino":
+        return lambda: model.predict_on_batch(pictures)
+    x = ops.convert_to_tensor(pictures)
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        run = tf.function(model, autograph=False)
+        return lambda: run(x)[-1].numpy()
+    if backend == "jax":
+        import jax
+
+        run = jax.jit(lambda weights, x: model.stateless_call(weights, [], x)[0])
+        weights = [variable.value for variable in model.trainable_variables]
+        return lambda: jax.block_until_ready(run(weights, x))
+    import torch
+
+    def run():
+        with torch.inference_mode():
+            outputs = model(x)
+        _wait_for_torch()
+        return outputs
+
+    return run
+
+
+def training_step(model, optimizer, blurred: np.ndarray, sharp: np.ndarray):
+    """A function that takes a step of the optimizer, on JAX or PyTorch, and gives the loss.
+
+    Args:
+        model: a network of this package.
+        optimizer: a Keras optimizer.
+        blurred, sharp: float32 [batch, height, width, channels] in [0, 1].
+    """
+    optimizer.build(model.trainable_variables)
+    blurred, sharp = ops.convert_to_tensor(blurred), ops.convert_to_tensor(sharp)
+    if keras.backend.backend() == "jax":
+        return _jax_step(model, optimizer, blurred, sharp)
+    import torch
+
+    def step():
+        model.zero_grad()
+        loss = multi_scale_l2(sharp, model(blurred, training=True))
+        loss.backward()
+        gradients = [variable.value.grad for variable in model.trainable_variables]
+        with torch.no_grad():
+            optimizer.apply(gradients, model.trainable_variables)
+        _wait_for_torch()
+        return loss
+
+    return step
+
+
+def _jax_step(model, optimizer, blurred, sharp):
+    import jax
+
+    def loss_of(weights, blurred, sharp):
+        # As model.stateless_call, which does not tell the layers that this is training.
+        with keras.StatelessScope(zip(model.trainable_variables, weights, strict=True)):
+            return multi_scale_l2(sharp, model(blurred, training=True))
+
+    # What goes in is given away: weights and moments are changed in place.
+    @functools.partial(jax.jit, donate_argnums=(0, 1))
+    def step(weights, state, blurred, sharp):
+        loss, gradients = jax.value_and_grad(loss_of)(weights, blurred, sharp)
+        return *optimizer.stateless_apply(state, gradients, weights), loss
+
+    # Copies: the network keeps its own.
+    now = jax.tree.map(
+        lambda variable: variable.value.copy(),
+        (list(model.trainable_variables), list(optimizer.variables)),
+    )
+
+    def run():
+        nonlocal now
+        *now, loss = step(*now, blurred, sharp)
+        return loss.block_until_ready()
+
+    return run
+
+
+def matmul(side: int, dtype: str):
+    """A function that multiplies two square matrices: what the device can reach."""
+    x = ops.cast(keras.random.normal((side, side)), dtype)
+    # One number of the product is fetched, when all of it is there.
+    return lambda: ops.convert_to_numpy(ops.cast(ops.matmul(x, x)[0, 0], "float32"))
+
+
+def use_precision(precision: str) -> str:
+    """Sets how float32 is multiplied from here on: exactly, or as "tf32" on tensor cores.
+
+    Returns:
+        The Keras dtype policy.
+    """
+    exact = precision != "tf32"
+    if keras.backend.backend() == "jax":
+        import jax
+
+        jax.config.update("jax_default_matmul_precision", "highest" if exact else "tensorfloat32")
+    else:
+        import torch
+
+        torch.set_float32_matmul_precision("highest" if exact else "high")
+        torch.backends.cudnn.allow_tf32 = not exact
+    return "mixed_bfloat16" if precision == "bfloat16" else "float32"
+
+
+def device() -> str:
+    """The device in words."""
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return jax.devices()[0].device_kind
+    import torch
+
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
+
+
+def peak_memory() -> int | None:
+    """The most device memory this process has held, in bytes, where the device tells."""
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return (jax.devices()[0].memory_stats() or {}).get("peak_bytes_in_use")
+    import torch
+
+    return torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None
+
+
+def _wait_for_torch() -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()

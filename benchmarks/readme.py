@@ -1,0 +1,111 @@
+"""Writes the figures of `results/` into the README, between the marks <!-- network --> and
+<!-- /network -->; with --check it only says whether they are those.
+
+Each table is followed by the command, the machine, the versions and the date of its file.
+"""
+
+import argparse
+import json
+import pathlib
+import re
+import sys
+
+from timing import RESULTS, table
+
+from srn_tf.files import atomic_file
+
+README = pathlib.Path(__file__).resolve().parent.parent / "README.md"
+# Packages that matter for each benchmark, besides Python.
+_VERSIONS = {
+    "network": ("tensorflow", "keras", "torch", "openvino"),
+    "training": ("tensorflow", "keras", "torch"),
+    "export": ("tensorflow", "keras", "onnxruntime", "openvino", "ai-edge-litert"),
+    "pipeline": ("tensorflow", "opencv-python-headless"),
+    "folder": ("tensorflow", "keras"),
+    "scaling": ("tensorflow", "keras"),
+    "gpu-jax": ("jax", "keras"),
+    "gpu-torch": ("torch", "keras"),
+}
+
+
+_MEDIAN = "{median:.3g} ({min:.3g} to {max:.3g})"
+_WORK = {"TFLOP/s": "{tflops:.2f}", "of matmul": "{of_matmul:.0%}", "peak GB": "{peak_gb:.1f}"}
+COLUMNS = {
+    "network": {
+        "`color`": "{width}x{height}, {batch}",
+        "by": "{what}, {precision}",
+        "seconds": _MEDIAN,
+        "first call": "{first:.2g}",
+        **_WORK,
+    },
+    "training": {
+        "`color`": "{batch} crops of {crop_size}x{crop_size}",
+        "by": "{what}, {precision}",
+        "seconds": _MEDIAN,
+        "first step": "{first:.2g}",
+        "pairs/s": "{pairs_per_second:.1f}",
+        **_WORK,
+    },
+    "export": {"format": "{what}", "precision": "{precision}", "seconds": _MEDIAN},
+    "pipeline": {
+        "source": "{what}",
+        "pairs a second": "{median} ({min} to {max})",
+        "of decoding alone": "{of_decoding:.0%}",
+    },
+    "folder": {"30 PNGs of 1280x720": "{what}", "seconds": _MEDIAN},
+    "scaling": {
+        "picture": "{width}x{height}",
+        "how": "{what}",
+        "seconds": _MEDIAN,
+        "peak GB": "{peak_gb:.1f}",
+    },
+    "gpu": {
+        "what": "{what}, {precision}",
+        "size, batch": "{size}",
+        "seconds": _MEDIAN,
+        "pictures/s": "{pictures_per_second}",
+        "TFLOP/s": "{tflops:.1f}",
+        "of matmul": "{of_matmul:.0%}",
+    },
+}
+
+
+def block(name: str, results) -> str:
+    """The table of a file and where it comes from."""
+    kind = name.split("-")[0]
+    machine, versions = results["machine"], results["versions"]
+    what = results.get("device") or "{cores} cores of {processor}".format(**machine)
+    if "amx_bf16" in machine["extensions"] and "device" not in results:
+        what += " with AMX"
+    used = [f"{package} {versions[package]}" for package in _VERSIONS[name] if package in versions]
+    source = f"`{results['command']}`, {what}, {', '.join(used)}, {results['date']}."
+    return f"{table(results['rows'], COLUMNS[kind])}\n\n{source}"
+
+
+def with_figures(text: str) -> str:
+    """The README with the figures of all files there are; a mark without a file stays as it is."""
+    for path in sorted(RESULTS.glob("*.json")):
+        name = path.stem
+        pattern = rf"(<!-- {name} -->\n).*?(\n<!-- /{name} -->)"
+        new = block(name, json.loads(path.read_text()))
+        text, count = re.subn(pattern, lambda m, new=new: m[1] + new + m[2], text, flags=re.S)
+        if count != 1:
+            sys.exit(f"readme.py: {README.name} has {count} places marked {name}; it must have one")
+    return text
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 if stale")
+    options = parser.parse_args()
+    text = README.read_text()
+    new = with_figures(text)
+    if options.check and new != text:
+        sys.exit("readme.py: the README's figures are not those of benchmarks/results")
+    if not options.check:
+        with atomic_file(README) as temporary:
+            temporary.write_text(new)
+
+
+if __name__ == "__main__":
+    main()
