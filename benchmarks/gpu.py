@@ -77,7 +77,7 @@ class Bench:
         self._row("matmul", precision, {"size": str(side)}, call, 2 * side**3)
 
     def forward(self, precision: str, batch: int, height: int, width: int) -> dict:
-        model = self.create_model(use_precision(precision))
+        model = self.create_model(use_precision(precision).removeprefix("mixed_"))
         shape = (batch, height, width, self.channels)
         call = forward(model, np.random.default_rng(0).random(shape, dtype=np.float32))
         return self._network_row("forward", precision, batch, height, width, call, 1)

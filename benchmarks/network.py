@@ -1,7 +1,8 @@
 """Forward pass: seconds, TFLOP/s, percent of what a large matmul reaches, and peak memory.
 
-All alternatives of a picture size take turns, each in a process of its own, and so does a matmul of
-each precision, which is the ceiling. Two operations count for each multiplication of a convolution.
+All alternatives of a picture size take turns, each in a process of its own, and so do matmuls of
+each precision, in TensorFlow and where it is installed in PyTorch: the faster is the ceiling. Two
+operations count for each multiplication of a convolution.
 --peers puts the same network in plain PyTorch (eager and compiled) and in OpenVINO beside ours.
 """
 
@@ -14,7 +15,7 @@ from timing import SECONDS, Worker, arguments, installed, measure, table, write_
 
 from srn_tf.config import MODELS, PRECISIONS
 
-MATMUL = 4096  # side of the matrices
+MATMUL = 2048  # side of the matrices
 COLUMNS = {
     "": "{what}",
     "precision": "{precision}",
@@ -47,7 +48,7 @@ def make_forward(name: str, overrides: dict, precision: str, size):
 
     from srn_tf import create_model
 
-    model = create_model(name, dtype=PRECISIONS[precision], **overrides)
+    model = create_model(name, dtype=precision, **overrides)
     return forward(model, pictures_of(size, model.config.channels))
 
 
@@ -103,50 +104,73 @@ def macs_a_pixel(name: str, overrides: dict) -> float:
     return count_macs(name, 16, 16, **overrides) / 16**2
 
 
+def compare(alternatives: dict, work: float, options) -> list[dict]:
+    """Times alternatives in turn, each in a process of its own, beside matmuls.
+
+    Args:
+        alternatives: (what, precision) -> (Keras backend, function that makes the call, its
+            arguments); ours first.
+        work: operations of one call.
+        options: with `repeats` and `seconds`.
+
+    Returns:
+        A row for each, with TFLOP/s, the part of what the fastest matmul of its precision reaches,
+        peak memory, and its time as a multiple of ours in that precision.
+    """
+    precisions = dict.fromkeys(precision for _, precision in alternatives)
+    matmuls = {
+        (f"matmul, {name}", precision): (backend, make_matmul, precision)
+        for precision in precisions
+        for name, backend in (("TensorFlow", "tensorflow"), ("PyTorch", "torch"))
+        if installed(backend)
+    }
+    with contextlib.ExitStack() as stack:
+        calls = {}
+        for key, (backend, *make) in (matmuls | alternatives).items():
+            calls[key] = Worker(*make, environment={"KERAS_BACKEND": backend})
+            stack.callback(calls[key].close)
+        timings = measure(calls, options.repeats, options.seconds)
+    rows = []
+    for precision in precisions:
+        own = {what: timing for (what, other), timing in timings.items() if other == precision}
+        speeds = {
+            what: (2 * MATMUL**3 if what.startswith("matmul") else work) / timing.median
+            for what, timing in own.items()
+        }
+        ceiling = max(speed for what, speed in speeds.items() if what.startswith("matmul"))
+        ours = next(timing.median for what, timing in own.items() if what.startswith("srn_tf"))
+        for what, timing in own.items():
+            row = {"what": what, "precision": precision, **timing.row()}
+            row |= {"tflops": round(speeds[what] / 1e12, 3)}
+            row |= {"of_matmul": round(speeds[what] / ceiling, 3)}
+            row |= {"peak_gb": round(calls[what, precision].peak_gb, 2)}
+            if not what.startswith("matmul"):
+                row["ratio"] = round(timing.median / ours, 3)
+            rows.append(row)
+    return rows
+
+
 def measure_size(options, name: str, size, folder: pathlib.Path) -> list[dict]:
     """The rows of one network at one size."""
     overrides = {"kernel_size": options.kernel_size} if options.kernel_size else {}
-    with contextlib.ExitStack() as stack:
-
-        def worker(*args, **environment):
-            made = Worker(*args, environment=environment or {"KERAS_BACKEND": "tensorflow"})
-            stack.callback(made.close)
-            return made
-
-        calls = {}
-        for precision in options.precisions:
-            calls["matmul", precision] = worker(make_matmul, precision)
-            for backend in options.backends:
-                args = (make_forward, name, overrides, precision, size)
-                calls[f"srn_tf, {backend}", precision] = worker(*args, KERAS_BACKEND=backend)
-            if options.peers and precision == "bfloat16":
-                for kind in ("eager", "compiled"):
-                    args = (make_torch, name, overrides, precision, size, kind == "compiled")
-                    calls[f"PyTorch, {kind}", precision] = worker(*args, KERAS_BACKEND="torch")
-                exported = folder / f"{name}-{'x'.join(map(str, size))}"
-                Worker(write_openvino, name, overrides, exported, size).close()
-                args = (make_openvino, exported, MODELS[name].channels, precision, size)
-                calls["OpenVINO", precision] = worker(*args)
-        timings = measure(calls, options.repeats, options.seconds)
-        peaks = {key: call.peak_gb for key, call in calls.items()}
     batch, height, width = size
+    calls = {}
+    for precision in options.precisions:
+        args = (name, overrides, precision, size)
+        for backend in options.backends:
+            calls[f"srn_tf, {backend}", precision] = (backend, make_forward, *args)
+    if options.peers:
+        args = (name, overrides, "bfloat16", size)
+        for kind in ("eager", "compiled"):
+            call = ("torch", make_torch, *args, kind == "compiled")
+            calls[f"PyTorch, {kind}", "bfloat16"] = call
+        exported = folder / f"{name}-{'x'.join(map(str, size))}"
+        Worker(write_openvino, name, overrides, exported, size).close()
+        args = (exported, MODELS[name].channels, "bfloat16", size)
+        calls["OpenVINO", "bfloat16"] = ("openvino", make_openvino, *args)
     work = 2 * macs_a_pixel(name, overrides) * batch * height * width
-    ceilings = {
-        precision: 2 * MATMUL**3 / timings["matmul", precision].median
-        for precision in options.precisions
-    }
-    ours = timings[f"srn_tf, {options.backends[0]}", options.precisions[-1]].median
-    rows = []
-    for (what, precision), timing in timings.items():
-        speed = ceilings[precision] if what == "matmul" else work / timing.median
-        rows.append(
-            {"model": name, "batch": batch, "height": height, "width": width, "what": what}
-            | {"precision": precision, **timing.row(), "tflops": round(speed / 1e12, 3)}
-            | {"of_matmul": round(speed / ceilings[precision], 3)}
-            | {"peak_gb": round(peaks[what, precision], 2)}
-            | ({} if what == "matmul" else {"ratio": round(timing.median / ours, 3)})
-        )
-    return rows
+    sizes = {"model": name, **overrides, "batch": batch, "height": height, "width": width}
+    return [sizes | row for row in compare(calls, work, options)]
 
 
 def main() -> None:

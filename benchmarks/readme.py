@@ -29,45 +29,52 @@ _VERSIONS = {
 
 
 _MEDIAN = "{median:.3g} ({min:.3g} to {max:.3g})"
-_WORK = {"TFLOP/s": "{tflops:.2f}", "of matmul": "{of_matmul:.0%}", "peak GB": "{peak_gb:.1f}"}
-COLUMNS = {
-    "network": {
-        "`color`": "{width}x{height}, {batch}",
-        "by": "{what}, {precision}",
-        "seconds": _MEDIAN,
-        "first call": "{first:.2g}",
-        **_WORK,
-    },
-    "training": {
-        "`color`": "{batch} crops of {crop_size}x{crop_size}",
-        "by": "{what}, {precision}",
-        "seconds": _MEDIAN,
-        "first step": "{first:.2g}",
-        "pairs/s": "{pairs_per_second:.1f}",
-        **_WORK,
-    },
-    "export": {"format": "{what}", "precision": "{precision}", "seconds": _MEDIAN},
-    "pipeline": {
-        "source": "{what}",
-        "pairs a second": "{median} ({min} to {max})",
-        "of decoding alone": "{of_decoding:.0%}",
-    },
-    "folder": {"30 PNGs of 1280x720": "{what}", "seconds": _MEDIAN},
-    "scaling": {
-        "picture": "{width}x{height}",
-        "how": "{what}",
-        "seconds": _MEDIAN,
-        "peak GB": "{peak_gb:.1f}",
-    },
-    "gpu": {
-        "what": "{what}, {precision}",
-        "size, batch": "{size}",
-        "seconds": _MEDIAN,
-        "pictures/s": "{pictures_per_second}",
-        "TFLOP/s": "{tflops:.1f}",
-        "of matmul": "{of_matmul:.0%}",
-    },
-}
+_WORK = "{median:.3g} s, {of_matmul:.0%}"
+
+
+def network(rows) -> str:
+    return pivot(rows, "`color`", "{width}x{height}, {batch}", "{what}, {precision}", _WORK)
+
+
+def training(rows) -> str:
+    down = "{batch} crops of {crop_size}x{crop_size}"
+    return pivot(rows, "`color`, a step on", down, "{what}, {precision}", _WORK)
+
+
+def export(rows) -> str:
+    return pivot(rows, "seconds", "{what}", "{precision}", _MEDIAN)
+
+
+def scaling(rows) -> str:
+    cell = "{median:.3g} s, {peak_gb:.1f} GB"
+    return pivot(rows, "one picture of", "{width}x{height}", "{what}", cell)
+
+
+def pipeline(rows) -> str:
+    rates = {"source": "{what}", "pairs a second": "{median} ({min} to {max})"}
+    return table(rows, rates | {"of decoding alone": "{of_decoding:.0%}"})
+
+
+def folder(rows) -> str:
+    return table(rows, {"PNGs of 1280x720": "{what}", "seconds": _MEDIAN})
+
+
+def gpu(rows) -> str:
+    columns = {"": "{what}, {precision}", "size, batch": "{size}", "seconds": _MEDIAN}
+    columns |= {"pictures/s": "{pictures_per_second}", "TFLOP/s": "{tflops:.1f}"}
+    return table(rows, columns | {"of matmul": "{of_matmul:.0%}"})
+
+
+def pivot(rows, corner: str, down: str, across: str, cell: str) -> str:
+    """A table of a value by two others, all given as formats of a row; matmuls left out."""
+    lines: dict[str, dict] = {}
+    columns = {corner: "{down}"}
+    for row in rows:
+        if not row["what"].startswith("matmul"):
+            line, column = down.format_map(row), across.format_map(row)
+            lines.setdefault(line, {"down": line})[column] = cell.format_map(row)
+            columns[column] = f"{{{column}}}"
+    return table(list(lines.values()), columns)
 
 
 def block(name: str, results) -> str:
@@ -79,7 +86,7 @@ def block(name: str, results) -> str:
         what += " with AMX"
     used = [f"{package} {versions[package]}" for package in _VERSIONS[name] if package in versions]
     source = f"`{results['command']}`, {what}, {', '.join(used)}, {results['date']}."
-    return f"{table(results['rows'], COLUMNS[kind])}\n\n{source}"
+    return f"{globals()[kind](results['rows'])}\n\n{source}"
 
 
 def with_figures(text: str) -> str:

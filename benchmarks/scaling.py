@@ -36,7 +36,7 @@ def make_call(name: str, overrides: dict, precision: str, shape, tile: int | Non
 
     from srn_tf import Deblurrer, create_model
 
-    model = create_model(name, dtype=PRECISIONS[precision], **overrides)
+    model = create_model(name, dtype=precision, **overrides)
     deblurrer = Deblurrer(model, tile=tile)
     picture = np.random.default_rng(0).integers(256, size=(*shape, 3), dtype=np.uint8)
     return lambda: deblurrer.deblur(picture)

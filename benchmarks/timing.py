@@ -23,6 +23,7 @@ import traceback
 
 from srn_tf.files import atomic_file
 
+TURN = 0.5  # seconds
 RESULTS = pathlib.Path(__file__).parent / "results"
 # Packages whose versions tell what was measured.
 _PACKAGES = (
@@ -54,9 +55,12 @@ class Timing:
 def measure(calls: dict, repeats: int, seconds: float = float("inf")) -> dict[str, Timing]:
     """Times alternatives in turn.
 
+    A turn is one call, or where calls are short as many as fill `TURN`; then the first is not
+    counted, in which caches and threads come back from the others.
+
     Args:
         calls: name -> function that returns only when its work is done.
-        repeats: rounds in which each is timed, after its first call and one to warm up.
+        repeats: rounds, after the first call of each and one to warm up.
         seconds: no further round is begun when the rounds have taken this long.
     """
     timings = {name: Timing(_seconds(call)) for name, call in calls.items()}
@@ -65,7 +69,10 @@ def measure(calls: dict, repeats: int, seconds: float = float("inf")) -> dict[st
     begin = time.perf_counter()
     for _ in range(repeats):
         for name, call in calls.items():
-            timings[name].steady.append(_seconds(call))
+            turn = [_seconds(call)]
+            while sum(turn) < TURN:
+                turn.append(_seconds(call))
+            timings[name].steady += turn[1:] or turn
         if time.perf_counter() - begin > seconds:
             break
     return timings

@@ -5,10 +5,8 @@ turns, each in a process of its own. Work is counted as three forward passes. --
 step in plain PyTorch, compiled and eager, beside ours.
 """
 
-import contextlib
-
-from network import COLUMNS, MATMUL, macs_a_pixel, make_matmul
-from timing import Worker, arguments, measure, table, write_results
+from network import COLUMNS, compare, macs_a_pixel
+from timing import arguments, table, write_results
 
 from srn_tf.config import MODELS, PRECISIONS, TrainingConfig, model_config
 
@@ -74,39 +72,21 @@ def measure_batch(options, batch: int) -> list[dict]:
         for key in ("kernel_size", "blocks")
         if (value := getattr(options, key)) is not None
     }
-    with contextlib.ExitStack() as stack:
-
-        def worker(backend, *args):
-            made = Worker(*args, environment={"KERAS_BACKEND": backend})
-            stack.callback(made.close)
-            return made
-
-        calls = {}
-        for precision in options.precisions:
-            args = (name, overrides, precision, batch, side)
-            calls["matmul", precision] = worker("tensorflow", make_matmul, precision)
-            calls["srn_tf", precision] = worker("tensorflow", make_step, *args, options)
-            if options.peers and precision == "bfloat16":
-                for kind in ("compiled", "eager"):
-                    made = worker("torch", make_torch_step, *args, kind == "compiled")
-                    calls[f"PyTorch, {kind}", precision] = made
-        timings = measure(calls, options.repeats, options.seconds)
-        peaks = {key: call.peak_gb for key, call in calls.items()}
+    calls = {}
+    for precision in options.precisions:
+        args = (name, overrides, precision, batch, side)
+        calls["srn_tf", precision] = ("tensorflow", make_step, *args, options)
+    if options.peers:
+        args = (name, overrides, "bfloat16", batch, side)
+        for kind in ("compiled", "eager"):
+            call = ("torch", make_torch_step, *args, kind == "compiled")
+            calls[f"PyTorch, {kind}", "bfloat16"] = call
     work = 3 * 2 * macs_a_pixel(name, overrides) * batch * side**2
-    rows = []
-    for (what, precision), timing in timings.items():
-        ceiling = 2 * MATMUL**3 / timings["matmul", precision].median
-        ours = timings["srn_tf", precision].median
-        row = {"model": name, **overrides, "batch": batch, "crop_size": side, "what": what}
-        row |= {"precision": precision, **timing.row()}
-        if what == "matmul":
-            speed = ceiling
-        else:
-            speed = work / timing.median
-            row |= {"ratio": round(timing.median / ours, 3)}
-            row |= {"pairs_per_second": round(batch / timing.median, 2)}
-        row |= {"tflops": round(speed / 1e12, 3), "of_matmul": round(speed / ceiling, 3)}
-        rows.append(row | {"peak_gb": round(peaks[what, precision], 2)})
+    rows = compare(calls, work, options)
+    for row in rows:
+        row |= {"model": name, **overrides, "batch": batch, "crop_size": side}
+        if "ratio" in row:
+            row["pairs_per_second"] = round(batch / row["median"], 2)
     return rows
 
 

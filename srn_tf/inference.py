@@ -60,11 +60,12 @@ class Deblurrer:
             raise ValueError(f"tile must be at least {SMALLEST_TILE} pixels, not {tile}")
         if isinstance(checkpoint_or_model, str | pathlib.Path | None):
             precision = fastest_precision() if precision == "auto" else precision
-            self.model = checkpoints.load_model(checkpoint_or_model, PRECISIONS[precision], name)
+            # Weights that do not learn can be stored as they are used: the same numbers, and no
+            # casts with each picture, as a "mixed" policy has.
+            self.model = checkpoints.load_model(checkpoint_or_model, precision, name)
         else:
             self.model = checkpoint_or_model
-        policies = {policy: precision for precision, policy in PRECISIONS.items()}
-        self.precision = policies[self.model.dtype_policy.name]
+        self.precision = self.model.dtype_policy.compute_dtype
         self.tile = tile or _tile_for_memory()
         self.on_tile = lambda done, total: None
         self._steps = _compile_steps(self.model)

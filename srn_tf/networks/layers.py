@@ -98,14 +98,18 @@ class DoublingConv(keras.layers.Conv2DTranspose):
         if training:
             return super().call(x)
         batch, height, width, _ = ops.shape(x)
-        kernel = ops.flip(ops.flip(ops.transpose(self.kernel, (0, 1, 3, 2)), axis=0), axis=1)
-        kernel = ops.pad(kernel, [(0, 0), (1, 1), (0, 0), (0, 0)])
-        kernel = ops.concatenate([kernel[:, 1::2], kernel[:, ::2]], axis=-1)
+        # [4, 5, in, out], the last column zero. Rows and columns are picked by `take`, which copies
+        # them whole; slices with a stride go number by number.
+        kernel = ops.transpose(self.kernel, (0, 1, 3, 2))
+        kernel = ops.pad(kernel, [(0, 0), (0, 1), (0, 0), (0, 0)])
+        columns = [ops.take(kernel, taps, axis=1) for taps in ((3, 1, 4), (4, 2, 0))]
+        kernel = ops.concatenate(columns, axis=-1)
         bias = ops.concatenate([self.bias, self.bias])
         rows = []
         for i in (0, 1):
             seen = ops.pad(x, [(0, 0), (1 - i, i), (1, 1), (0, 0)])
-            row = self.activation(ops.add(ops.conv(seen, kernel[i::2]), bias))
+            half = ops.take(kernel, (3 - i, 1 - i), axis=0)
+            row = self.activation(ops.add(ops.conv(seen, half), bias))
             rows.append(ops.reshape(row, (batch, height, 2 * width, self.filters)))
         return ops.reshape(ops.stack(rows, axis=2), (batch, 2 * height, 2 * width, self.filters))
 
