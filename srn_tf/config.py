@@ -10,7 +10,6 @@ import math
 BLOCKS = ("residual", "plain")
 RECURRENCES = ("none", "conv", "rnn", "lstm")
 DECAYS = ("exponential", "polynomial", "cosine")
-LOSSES = ("l2", "log_l2")
 # Deconvolutions to compare with; see `classical`.
 CLASSICAL = ("wiener", "richardson_lucy")
 # The user's word for a precision, and Keras' dtype policy.
@@ -215,14 +214,13 @@ class TrainingConfig:
         packed: the pairs of a list in one file, as `data.store.pack` writes it.
         sharp_path: folder of sharp photographs to make blur from.
         max_blur: largest extent of the synthesized camera path, in pixels.
-        magnify: see `data.synthesis.SyntheticSource`.
+        magnify, keep_sharp: see `data.synthesis.SyntheticSource`.
         flips, turns, noise, saturation, jpeg: see `data.augmentation.AugmentedSource`; not in the
             paper.
         crop_size: side of the square crops, in pixels.
         batch_size: crops a step.
         epochs: length of the run in passes over the data, where `max_steps` is 0.
         max_steps: length of the run in steps; the learning rate reaches its end there.
-        loss: see `losses.loss_of_scales`.
         lr, end_lr, decay: see `schedules.learning_rate_schedule`.
         clip_norm: global norm to which the gradients of the recurrent cells are clipped; 0 is off.
         seed: of weights, order, crops and blur.
@@ -241,6 +239,7 @@ class TrainingConfig:
     sharp_path: str = ""
     max_blur: float = 16.0
     magnify: float = 1.0
+    keep_sharp: float = 0.0
     flips: bool = False
     turns: bool = False
     noise: float = 0.0
@@ -250,7 +249,6 @@ class TrainingConfig:
     batch_size: int = 16
     epochs: int = 2000
     max_steps: int = 0
-    loss: str = "l2"
     lr: float = 1e-4
     end_lr: float = 1e-6
     decay: str = "exponential"
@@ -268,8 +266,8 @@ class TrainingConfig:
         rules = [
             ("max_blur", 0 <= self.max_blur <= 256, "0 to 256 pixels"),
             ("magnify", 1 <= self.magnify <= 4, "1 (off) to 4"),
+            ("keep_sharp", 0 <= self.keep_sharp < 1, "0 (off) or more, below 1"),
             ("jpeg", 0 <= self.jpeg <= 100, "0 (off) to 100"),
-            ("loss", self.loss in LOSSES, f"one of {', '.join(LOSSES)}"),
             ("noise", 0 <= self.noise <= 255, "0 (off) to 255 grey levels"),
             ("saturation", 0 <= self.saturation <= 1, "0 (off) to 1"),
             (

@@ -27,7 +27,7 @@ from srn_tf.data.pipeline import Batches
 from srn_tf.data.store import PackedSource
 from srn_tf.data.synthesis import SyntheticSource
 from srn_tf.distribution import Cluster, replicas_here
-from srn_tf.losses import loss_of_scales
+from srn_tf.losses import l2_of_scales
 from srn_tf.networks import create_model_from_config
 from srn_tf.progress import progress
 from srn_tf.runs import Run, fingerprint
@@ -63,7 +63,6 @@ class Trainer:
     Args:
         model: a network of this package.
         optimizer: a Keras optimizer.
-        loss: see `losses.loss_of_scales`.
         clip_norm: global norm to which the gradients of the recurrent cells are clipped; 0 is off.
         accumulate: parts that a replica's share of the batch is computed in, one after the other,
             to save memory; the numbers are those of the whole.
@@ -74,12 +73,11 @@ class Trainer:
         self,
         model,
         optimizer,
-        loss: str = "l2",
         clip_norm: float = 0.0,
         accumulate: int = 1,
         xla: bool = False,
     ):
-        self.model, self.optimizer, self.loss = model, optimizer, loss
+        self.model, self.optimizer = model, optimizer
         self.clip_norm, self.accumulate = clip_norm, accumulate
         optimizer.build(model.trainable_variables)
         self._recurrent = {variable.path for variable in model.recurrent_variables}
@@ -161,7 +159,7 @@ class Trainer:
 
     def _losses_and_gradients(self, blurred, sharp):
         with tf.GradientTape() as tape:
-            losses = tf.stack(loss_of_scales(sharp, self.model(blurred, training=True), self.loss))
+            losses = tf.stack(l2_of_scales(sharp, self.model(blurred, training=True)))
             scaled = self.optimizer.scale_loss(tf.reduce_sum(losses))
         return losses, tape.gradient(scaled, self.model.trainable_variables)
 
@@ -204,7 +202,11 @@ def create_source(config: TrainingConfig):
         source = PairSource(config.datalist, config.data_root, config.crop_size)
     else:
         source = SyntheticSource(
-            config.sharp_path, config.crop_size, config.max_blur, config.magnify
+            config.sharp_path,
+            config.crop_size,
+            config.max_blur,
+            config.magnify,
+            config.keep_sharp,
         )
     changes = (config.flips, config.turns, config.noise, config.saturation, config.jpeg)
     return AugmentedSource(source, *changes) if any(changes) else source
@@ -270,9 +272,7 @@ def train(
             keras.utils.set_random_seed(config.seed)
             model = create_model_from_config(config.network, dtype=PRECISIONS[config.precision])
             optimizer = create_optimizer(config, max_steps)
-            trainer = Trainer(
-                model, optimizer, config.loss, config.clip_norm, config.accumulate, xla
-            )
+            trainer = Trainer(model, optimizer, config.clip_norm, config.accumulate, xla)
         first, chief = 0, None
         if run:
             first = run.restore(trainer) if resume else 0

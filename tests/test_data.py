@@ -359,6 +359,21 @@ def test_camera_paths_have_their_extent_rest_in_the_middle_and_leave_no_gaps(ext
         assert farthest(seen_at(maps, (100, 39.5))) <= 2 * extent
 
 
+def test_short_exposures_see_a_straighter_piece_of_the_same_extent():
+    def straightness(exposure):
+        """Distance between the ends, as a part of the way between them; 1 is a straight line."""
+        parts = []
+        for seed in range(100):
+            path = CameraPath(np.random.default_rng(seed), 9.0, (80, 101), exposure)
+            places = path.offsets(33)[:, :2]
+            assert farthest(places) == pytest.approx(9.0)
+            way = np.linalg.norm(np.diff(places, axis=0), axis=1).sum()
+            parts.append(np.linalg.norm(places[-1] - places[0]) / way)
+        return np.mean(parts)
+
+    assert straightness(1.0) < 0.75 and straightness(0.2) > 0.9
+
+
 def test_a_camera_that_turns_sees_lines_converge():
     path = CameraPath(np.random.default_rng(0), 30.0, shape=(80, 101))
     first = path.homographies(path.samples)[0]
@@ -443,6 +458,13 @@ def test_some_photographs_are_magnified_before_they_are_blurred(tmp_path):
     untouched = np.array(steps) == 255
     assert 5 <= untouched.sum() <= 15
     assert max(np.array(steps)[~untouched]) < 250
+
+
+def test_a_part_of_the_crops_stays_sharp(tmp_path, photo):
+    write_image(tmp_path / "photo.png", photo[:64, :64])
+    source = SyntheticSource(tmp_path, 32, max_blur=8.0, keep_sharp=0.3)
+    pairs = [source.example(0, np.random.default_rng(seed)) for seed in range(100)]
+    assert 20 <= sum(np.array_equal(blurred, sharp) for blurred, sharp in pairs) <= 40
 
 
 def test_no_blur_leaves_the_photograph_alone(tmp_path, photo):

@@ -22,7 +22,7 @@ from srn_tf import checkpoints, training
 from srn_tf.config import PRECISIONS, TrainingConfig, model_config
 from srn_tf.data.synthesis import SyntheticSource
 from srn_tf.images import write_image
-from srn_tf.losses import loss_of_scales, multi_scale_l2
+from srn_tf.losses import multi_scale_l2
 from srn_tf.schedules import learning_rate_schedule
 from srn_tf.training import Trainer, create_optimizer, train
 
@@ -82,17 +82,6 @@ def test_the_loss_is_the_sum_of_the_mean_squared_errors_of_the_scales():
     outputs = [np.zeros((1, 2, 2, 1), np.float32), sharp + 0.5]
     expected = np.mean(sharp[:, ::2, ::2] ** 2) + 0.25
     assert float(multi_scale_l2(sharp, outputs)) == pytest.approx(expected)
-
-
-def test_log_l2_is_the_mean_over_the_pictures_of_their_error_in_db():
-    sharp = np.zeros((2, 4, 4, 1), np.float32)
-    off = np.array([0.1, 0.01], np.float32).reshape(2, 1, 1, 1)
-    coarse, fine = loss_of_scales(sharp, [sharp[:, ::2, ::2] + off, sharp], "log_l2")
-    # Errors of 1e-2 and 1e-4 count as 101 and 2 times 1e-4.
-    assert float(coarse) == pytest.approx((10 * np.log10(101) + 10 * np.log10(2)) / 2)
-    assert float(fine) == 0
-    with pytest.raises(ValueError, match="loss must be one of l2, log_l2, not 'l1'"):
-        loss_of_scales(sharp, [sharp], "l1")
 
 
 def test_schedules_begin_and_end_where_they_should():

@@ -6,7 +6,7 @@ import os
 from absl import flags
 
 from srn_tf.cli.command import define_device_flags, require, run, start_tensorflow
-from srn_tf.config import DECAYS, LOSSES, MODELS, PRECISIONS, TrainingConfig, model_config
+from srn_tf.config import DECAYS, MODELS, PRECISIONS, TrainingConfig, model_config
 
 SUMMARY = """trains a deblurring network.
 
@@ -22,13 +22,17 @@ The curves of runs, as a picture:
 
 _DEFAULTS = {field.name: field.default for field in dataclasses.fields(TrainingConfig)}
 _DATA = ("datalist", "data_root", "packed", "sharp_path")
-_NOT_AUGMENTED = {"flips": False, "turns": False, "noise": 0.0, "saturation": 0.0, "jpeg": 0}
+_NOT_AUGMENTED = {
+    **{"flips": False, "turns": False, "noise": 0.0, "saturation": 0.0, "jpeg": 0},
+    "keep_sharp": 0.0,
+}
 _HELD_OUT = ("val_datalist", "val_packed", "val_sharp_path")
 # A flag on the left says something of one on the right: without any of those it is a mistake.
 _BELONGS_TO = {
     "data_root": ("datalist",),
     "max_blur": ("sharp_path", "val_sharp_path"),
     "magnify": ("sharp_path",),
+    "keep_sharp": ("sharp_path",),
     "val_data_root": ("val_datalist",),
     "validate_every": _HELD_OUT,
     "output_path": ("plot",),
@@ -52,6 +56,7 @@ def define_flags() -> flags.FlagValues:
     define(string, "sharp_path", "folder of sharp photographs, instead of a data list.")
     define(real, "max_blur", "largest extent of the camera's path, in pixels; with --sharp_path.")
     define(real, "magnify", "enlarge half of the photographs by up to this; with --sharp_path.")
+    define(real, "keep_sharp", "part of the crops without blur, such as 0.1; with --sharp_path.")
     boolean = flags.DEFINE_boolean
     define(boolean, "flips", "mirror half of the pairs.")
     define(boolean, "turns", "turn the pairs by random right angles.")
@@ -67,12 +72,6 @@ def define_flags() -> flags.FlagValues:
         flag_values=values,
     )
     define(integer, "max_steps", "length of the run in steps; 0: --epoch decides.")
-    define(
-        flags.DEFINE_enum,
-        "loss",
-        "l2 (the paper), or log_l2, in dB, which cares for light blur as for heavy.",
-        enum_values=list(LOSSES),
-    )
     define(real, "lr", "learning rate at the start.")
     define(real, "end_lr", "learning rate at the end; not with --decay polynomial.")
     define(

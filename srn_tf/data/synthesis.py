@@ -33,6 +33,8 @@ _FOCAL_LENGTHS = (0.7, 2.4)
 # Roll and zoom move a pixel at the border of the picture by up to this part of the extent.
 _ROLL_PART = 0.5
 _ZOOM_PART = 0.25
+# Frames of videos and quick snaps see a short, nearly straight piece of what a hand does.
+_EXPOSURES = (0.2, 1.0)
 # This part of the pictures has something that moves on its own.
 _MOVING_PART = 0.3
 # Its outline is as wide as this many pixels.
@@ -47,13 +49,21 @@ class CameraPath:
         rng: what it is drawn from.
         extent: largest distance between two places that the picture's middle passes, in pixels.
         shape: (height, width) of the picture in pixels.
+        exposure: how long it is, up to 1: the shorter, the straighter the path of that extent.
 
     Attributes:
         samples: the number of instants, odd, at which neighbours are at most 2 pixels apart.
     """
 
-    def __init__(self, rng: np.random.Generator, extent: float, shape: tuple[int, int]):
+    def __init__(
+        self,
+        rng: np.random.Generator,
+        extent: float,
+        shape: tuple[int, int],
+        exposure: float = 1.0,
+    ):
         height, width = shape
+        self._exposure = exposure
         self._middle = (width - 1) / 2, (height - 1) / 2
         self._focal_length = max(shape) * rng.uniform(*_FOCAL_LENGTHS)
         # Cubic curves through random walks: what a hand does in a fraction of a second.
@@ -78,7 +88,7 @@ class CameraPath:
             float64 [samples, 4]: shift of the picture's middle in x and y (pixels), roll (radians),
             logarithm of the zoom; zero at the middle instant.
         """
-        times = np.linspace(-1, 1, samples)
+        times = self._exposure * np.linspace(-1, 1, samples)
         path = np.stack([curve(times) for curve in self._curves], axis=1)
         return (path - path[samples // 2]) * self._scales
 
@@ -174,7 +184,13 @@ def blur_along(
     return from_light(sum(frames) / len(maps), linear_light)
 
 
-def shake(photo: np.ndarray, rng: np.random.Generator, extent: float, window=None) -> np.ndarray:
+def shake(
+    photo: np.ndarray,
+    rng: np.random.Generator,
+    extent: float,
+    window=None,
+    exposure: float = 1.0,
+) -> np.ndarray:
     """The photograph with random blur, as training sees it.
 
     Args:
@@ -183,15 +199,16 @@ def shake(photo: np.ndarray, rng: np.random.Generator, extent: float, window=Non
         extent: of the camera's path, in pixels; what moves on its own has one of its own, up to
             twice that.
         window: as for `blur_along`.
+        exposure: as for `CameraPath`.
 
     Returns:
         uint8 [height, width, 3].
     """
     shape = photo.shape[:2]
-    camera = CameraPath(rng, extent, shape)
+    camera = CameraPath(rng, extent, shape, exposure)
     samples, moving = camera.samples, None
     if rng.random() < _MOVING_PART:
-        own = CameraPath(rng, rng.uniform(0, 2 * extent), shape)
+        own = CameraPath(rng, rng.uniform(0, 2 * extent), shape, exposure)
         samples = max(samples, own.samples)
         moving = soft_mask(rng, shape), own.homographies(samples)
     linear_light = rng.random() < 0.5
@@ -207,17 +224,22 @@ class SyntheticSource:
         max_blur: the extent of the path is drawn evenly from 0 to this, in pixels.
         magnify: half of the photographs are enlarged before they are blurred, by up to this factor:
             small photographs are sharper from pixel to pixel than the frames of a video.
+        keep_sharp: this part of the crops gets no blur, so that a network learns to leave sharp
+            pictures alone.
 
     Raises:
         ValueError: if there is no such folder, or a photograph is smaller than the crop.
     """
 
-    def __init__(self, folder, crop_size: int, max_blur: float, magnify: float = 1.0):
+    def __init__(
+        self, folder, crop_size: int, max_blur: float, magnify: float = 1.0, keep_sharp: float = 0.0
+    ):
         self.paths = find_images(folder)
         self.names = [path.name for path in self.paths]
         self.notes = check_headers([("", (path,)) for path in self.paths], crop_size)
         self.stamps = [path.stat().st_size for path in self.paths]
-        self.crop_size, self.max_blur, self.magnify = crop_size, max_blur, magnify
+        self.crop_size, self.max_blur = crop_size, max_blur
+        self.magnify, self.keep_sharp = magnify, keep_sharp
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -235,8 +257,9 @@ class SyntheticSource:
             photo = cv2.resize(photo, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
         size = self.crop_size
         top, left = random_corner(rng, photo.shape, size)
-        extent = rng.uniform(0, self.max_blur)
-        blurred = shake(photo, rng, extent, window=(top, left, size, size))
+        extent = 0.0 if rng.random() < self.keep_sharp else rng.uniform(0, self.max_blur)
+        exposure = rng.uniform(*_EXPOSURES)
+        blurred = shake(photo, rng, extent, (top, left, size, size), exposure)
         return blurred, photo[top : top + size, left : left + size]
 
 
