@@ -13,6 +13,8 @@ from keras import ops
 
 from srn_tf.losses import multi_scale_l2
 
+_OPENVINO = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
+
 
 def forward(model, pictures: np.ndarray):
     """A function that restores the pictures.
@@ -23,6 +25,11 @@ def forward(model, pictures: np.ndarray):
     """
     backend = keras.backend.backend()
     if backend == "openvino":
+        import openvino
+
+        # Left alone, OpenVINO computes float32 in bfloat16 where the processor has it.
+        hint = {"INFERENCE_PRECISION_HINT": getattr(openvino.Type, _OPENVINO[model.compute_dtype])}
+        openvino.compile_model = functools.partial(openvino.compile_model, config=hint)
         return lambda: model.predict_on_batch(pictures)
     x = ops.convert_to_tensor(pictures)
     if backend == "tensorflow":
@@ -115,21 +122,23 @@ def use_precision(precision: str) -> str:
     Returns:
         The Keras dtype policy.
     """
-    exact = precision != "tf32"
     if keras.backend.backend() == "jax":
         import jax
 
-        jax.config.update("jax_default_matmul_precision", "highest" if exact else "tensorfloat32")
+        names = {"float32": "highest", "tf32": "tensorfloat32", "bfloat16": None}
+        jax.config.update("jax_default_matmul_precision", names[precision])
     else:
         import torch
 
+        exact = precision == "float32"
         torch.set_float32_matmul_precision("highest" if exact else "high")
         torch.backends.cudnn.allow_tf32 = not exact
+        torch.backends.cudnn.benchmark = True  # sizes stay the same
     return "mixed_bfloat16" if precision == "bfloat16" else "float32"
 
 
 def device() -> str:
-    """The device in words."""
+    """The device in words; "cpu" where there is no GPU."""
     if keras.backend.backend() == "jax":
         import jax
 
@@ -137,17 +146,6 @@ def device() -> str:
     import torch
 
     return torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
-
-
-def peak_memory() -> int | None:
-    """The most device memory this process has held, in bytes, where the device tells."""
-    if keras.backend.backend() == "jax":
-        import jax
-
-        return (jax.devices()[0].memory_stats() or {}).get("peak_bytes_in_use")
-    import torch
-
-    return torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None
 
 
 def _wait_for_torch() -> None:

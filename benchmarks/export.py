@@ -63,7 +63,8 @@ def restorers(options, folder: pathlib.Path, size) -> dict:
             else create_model(options.model, dtype=PRECISIONS[precision])
         )
     models["bfloat16"].set_weights(models["float32"].get_weights())
-    calls = {("srn_tf", precision): Deblurrer(model).deblur for precision, model in models.items()}
+    checkpoints.save(path := folder / "weights.npz", options.model, models["float32"])
+    calls = {("srn_tf", precision): Deblurrer(path, precision).deblur for precision in models}
     formats = {}  # functions of float32 pictures in [0, 1]
 
     for precision, model in models.items():

@@ -1,4 +1,4 @@
-"""Forward pass: seconds, TFLOP/s, percent of what a large matmul reaches, and peak memory.
+"""Forward pass on the processor: seconds, TFLOP/s, percent of a large matmul, and peak memory.
 
 All alternatives of a picture size take turns, each in a process of its own, and so do matmuls of
 each precision, in TensorFlow and where it is installed in PyTorch: the faster is the ceiling. Two
@@ -8,14 +8,26 @@ operations count for each multiplication of a convolution.
 
 import contextlib
 import functools
+import importlib.util
+import os
 import pathlib
 import tempfile
 
-from timing import SECONDS, Worker, arguments, installed, measure, table, write_results
+from timing import (
+    SECONDS,
+    Worker,
+    arguments,
+    measure,
+    overrides_of,
+    table,
+    write_results,
+)
 
 from srn_tf.config import MODELS, PRECISIONS
+from srn_tf.model_table import macs_a_pixel
 
 MATMUL = 2048  # side of the matrices
+ON_PROCESSOR = {"CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu"}
 COLUMNS = {
     "": "{what}",
     "precision": "{precision}",
@@ -67,7 +79,8 @@ def make_torch(name: str, overrides: dict, precision: str, size, compiled: bool)
     from srn_tf import create_model
 
     model = create_model(name, **overrides)
-    network = TorchNetwork(model, getattr(torch, precision)).eval()
+    torch.set_num_threads(os.cpu_count())
+    network = TorchNetwork(model, getattr(torch, precision))
     x = torch.tensor(pictures_of(size, model.config.channels)).permute(0, 3, 1, 2)
     if compiled:
         inductor.freezing = True
@@ -75,33 +88,28 @@ def make_torch(name: str, overrides: dict, precision: str, size, compiled: bool)
     return functools.partial(torch.no_grad()(network), x)
 
 
-def write_openvino(name: str, overrides: dict, folder, size):
+def write_openvino(name: str, overrides: dict, folder):
     """Exports the network; to be done in another process than the one that is measured."""
     from srn_tf import create_model
     from srn_tf.export import export
 
-    batch, height, width = size
-    # A fixed size is that of one picture.
-    fixed = (height, width) if batch == 1 else None
-    export(create_model(name, **overrides), folder, "openvino", size=fixed)
+    export(create_model(name, **overrides), folder, "openvino")
     return lambda: None
 
 
-def make_openvino(folder, channels: int, precision: str, size):
+def make_openvino(folder, precision: str, size):
+    """The exported network; it takes and gives colour."""
     import openvino
 
     hint = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}[precision]
     hints = {"INFERENCE_PRECISION_HINT": hint, "PERFORMANCE_HINT": "LATENCY"}
-    network = openvino.Core().compile_model(folder / "model.xml", "CPU", hints)
-    pictures = pictures_of(size, channels)
-    return lambda: network({"image": pictures})["restored"]
-
-
-def macs_a_pixel(name: str, overrides: dict) -> float:
-    """Multiplications of the network for each pixel of a picture."""
-    from srn_tf.model_table import count_macs
-
-    return count_macs(name, 16, 16, **overrides) / 16**2
+    hints["INFERENCE_NUM_THREADS"] = os.cpu_count()
+    core = openvino.Core()
+    model = core.read_model(folder / "model.xml")
+    model.reshape([*size, 3])
+    pictures = pictures_of(size, 3)
+    compiled = functools.cache(lambda: core.compile_model(model, "CPU", hints))
+    return lambda: compiled()({"image": pictures})["restored"]
 
 
 def compare(alternatives: dict, work: float, options) -> list[dict]:
@@ -122,12 +130,13 @@ def compare(alternatives: dict, work: float, options) -> list[dict]:
         (f"matmul, {name}", precision): (backend, make_matmul, precision)
         for precision in precisions
         for name, backend in (("TensorFlow", "tensorflow"), ("PyTorch", "torch"))
-        if installed(backend)
+        if importlib.util.find_spec(backend)
     }
     with contextlib.ExitStack() as stack:
         calls = {}
         for key, (backend, *make) in (matmuls | alternatives).items():
-            calls[key] = Worker(*make, environment={"KERAS_BACKEND": backend})
+            environment = {"KERAS_BACKEND": backend, **ON_PROCESSOR}
+            calls[key] = Worker(*make, environment=environment)
             stack.callback(calls[key].close)
         timings = measure(calls, options.repeats, options.seconds)
     rows = []
@@ -152,23 +161,25 @@ def compare(alternatives: dict, work: float, options) -> list[dict]:
 
 def measure_size(options, name: str, size, folder: pathlib.Path) -> list[dict]:
     """The rows of one network at one size."""
-    overrides = {"kernel_size": options.kernel_size} if options.kernel_size else {}
+    overrides = overrides_of(options, "kernel_size")
     batch, height, width = size
     calls = {}
     for precision in options.precisions:
         args = (name, overrides, precision, size)
         for backend in options.backends:
             calls[f"srn_tf, {backend}", precision] = (backend, make_forward, *args)
-    if options.peers:
+    if options.peers and importlib.util.find_spec("torch"):
         args = (name, overrides, "bfloat16", size)
         for kind in ("eager", "compiled"):
             call = ("torch", make_torch, *args, kind == "compiled")
             calls[f"PyTorch, {kind}", "bfloat16"] = call
-        exported = folder / f"{name}-{'x'.join(map(str, size))}"
-        Worker(write_openvino, name, overrides, exported, size).close()
-        args = (exported, MODELS[name].channels, "bfloat16", size)
+    if options.peers and importlib.util.find_spec("openvino"):
+        if not (folder / name).exists():
+            tensorflow = {"KERAS_BACKEND": "tensorflow"}
+            Worker(write_openvino, name, overrides, folder / name, environment=tensorflow).close()
+        args = (folder / name, "bfloat16", size)
         calls["OpenVINO", "bfloat16"] = ("openvino", make_openvino, *args)
-    work = 2 * macs_a_pixel(name, overrides) * batch * height * width
+    work = 2 * macs_a_pixel(name, **overrides) * batch * height * width
     sizes = {"model": name, **overrides, "batch": batch, "height": height, "width": width}
     return [sizes | row for row in compare(calls, work, options)]
 
@@ -192,17 +203,21 @@ def main() -> None:
         choices=[*BACKENDS, "all"],
         help="of Keras (default: tensorflow)",
     )
-    parser.add_argument("--peers", action="store_true", help="also PyTorch and OpenVINO, bfloat16")
+    parser.add_argument(
+        "--peers", action="store_true", help="also PyTorch and OpenVINO, in bfloat16"
+    )
     parser.add_argument("--repeats", type=int, default=5, help="rounds at most (default: 5)")
     parser.add_argument(
         "--seconds",
         type=float,
         default=30,
-        help="no new round of a size after this long (default: 30)",
+        help="after two rounds of a size no further one after this long (default: 30)",
     )
     options = parser.parse_args()
     if "all" in options.backends:
-        options.backends = [backend for backend in BACKENDS if installed(backend)]
+        options.backends = list(filter(importlib.util.find_spec, BACKENDS))
+    if options.peers and "bfloat16" not in options.precisions:
+        parser.error("--peers compares in bfloat16: it must be one of --precisions")
     names = MODELS if "all" in options.models else options.models
     rows = []
     with tempfile.TemporaryDirectory() as folder:
@@ -211,7 +226,7 @@ def main() -> None:
                 print(f"\n{name}, forward pass, {text}", flush=True)
                 rows += (new := measure_size(options, name, size_of(text), pathlib.Path(folder)))
                 print(table(new, COLUMNS), flush=True)
-    write_results("network", options, rows)
+                write_results("network", options, rows)
 
 
 if __name__ == "__main__":

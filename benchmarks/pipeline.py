@@ -126,8 +126,8 @@ def main() -> None:
         row |= {key: round(number, 1) for key, number in numbers.items()}
         if name.endswith("list"):
             alone = rates[name.replace(" list", ", decoding alone")]
-            shares = np.median(np.divide(values, alone), axis=0)
-            row |= {"of_decoding": round(shares[0], 3)}
+            share, _ = np.median(np.divide(values, alone), axis=0)
+            row |= {"of_decoding": round(share, 3)}
         rows.append(row)
     print(f"pairs of {options.crop_size}x{options.crop_size} a second, {os.cpu_count()} cores")
     columns = {"": "{what}", "median": "{median}", "min": "{min}", "max": "{max}"}

@@ -33,10 +33,12 @@ _WORK = "{median:.3g} s, {of_matmul:.0%}"
 
 
 def network(rows) -> str:
+    rows = [row for row in rows if row["model"] == "color"]
     return pivot(rows, "`color`", "{width}x{height}, {batch}", "{what}, {precision}", _WORK)
 
 
 def training(rows) -> str:
+    rows = [row for row in rows if row["model"] == "color"]
     down = "{batch} crops of {crop_size}x{crop_size}"
     return pivot(rows, "`color`, a step on", down, "{what}, {precision}", _WORK)
 
@@ -84,7 +86,11 @@ def block(name: str, results) -> str:
     what = results.get("device") or "{cores} cores of {processor}".format(**machine)
     if "amx_bf16" in machine["extensions"] and "device" not in results:
         what += " with AMX"
-    used = [f"{package} {versions[package]}" for package in _VERSIONS[name] if package in versions]
+    used = [
+        f"{package} {versions[package]}"
+        for package in _VERSIONS.get(name, ())
+        if package in versions
+    ]
     source = f"`{results['command']}`, {what}, {', '.join(used)}, {results['date']}."
     return f"{globals()[kind](results['rows'])}\n\n{source}"
 
@@ -93,9 +99,11 @@ def with_figures(text: str) -> str:
     """The README with the figures of all files there are; a mark without a file stays as it is."""
     for path in sorted(RESULTS.glob("*.json")):
         name = path.stem
-        pattern = rf"(<!-- {name} -->\n).*?(\n<!-- /{name} -->)"
+        pattern = rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)"
         new = block(name, json.loads(path.read_text()))
-        text, count = re.subn(pattern, lambda m, new=new: m[1] + new + m[2], text, flags=re.S)
+        text, count = re.subn(
+            pattern, lambda marks, new=new: f"{marks[1]}{new}\n{marks[2]}", text, flags=re.S
+        )
         if count != 1:
             sys.exit(f"readme.py: {README.name} has {count} places marked {name}; it must have one")
     return text

@@ -7,7 +7,7 @@ than one. Beside it is the network on the whole picture at once, up to --whole m
 import math
 import pathlib
 
-from timing import SECONDS, Worker, arguments, measure, table, write_results
+from timing import SECONDS, Worker, arguments, measure, overrides_of, table, write_results
 
 from srn_tf.config import MODELS, PRECISIONS
 from srn_tf.files import atomic_file
@@ -43,7 +43,7 @@ def make_call(name: str, overrides: dict, precision: str, shape, tile: int | Non
 
 
 def draw(path, rows) -> None:
-    """Seconds a megapixel and peak memory over the size."""
+    """Seconds and peak memory over the size."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 3.6), layout="constrained")
@@ -74,18 +74,23 @@ def main() -> None:
     )
     parser.add_argument("--repeats", type=int, default=3, help="timed calls each (default: 3)")
     parser.add_argument(
-        "--seconds", type=float, default=30, help="no further call after this long (default: 30)"
+        "--seconds",
+        type=float,
+        default=30,
+        help="after two calls no further one after this long (default: 30)",
     )
     parser.add_argument("--figure", type=pathlib.Path, help="picture to draw (default: none)")
     options = parser.parse_args()
-    overrides = {"kernel_size": options.kernel_size} if options.kernel_size else {}
+    overrides = overrides_of(options, "kernel_size")
+    environment = {"KERAS_BACKEND": "tensorflow"}
     rows = []
     for megapixels in options.megapixels:
         shape = shape_of(megapixels)
         kinds = {"in tiles": None} | ({"whole": WHOLE} if megapixels <= options.whole else {})
         for kind, tile in kinds.items():
             # One at a time, because memory is measured.
-            call = Worker(make_call, options.model, overrides, options.precision, shape, tile)
+            args = (make_call, options.model, overrides, options.precision, shape, tile)
+            call = Worker(*args, environment=environment)
             (timing,) = measure({kind: call}, options.repeats, options.seconds).values()
             call.close()
             row = {"what": kind, "precision": options.precision, "megapixels": megapixels}
@@ -93,10 +98,10 @@ def main() -> None:
             row |= {"a_megapixel": round(timing.median * 1e6 / shape[0] / shape[1], 4)}
             rows.append(row | {"peak_gb": round(call.peak_gb, 2)})
             print(table(rows[-1:], COLUMNS).splitlines()[2], flush=True)
+            write_results("scaling", options, rows, model=options.model)
     print(f"\n{options.model}, {options.precision}\n{table(rows, COLUMNS)}")
     if options.figure:
         draw(options.figure, rows)
-    write_results("scaling", options, rows, model=options.model)
 
 
 if __name__ == "__main__":

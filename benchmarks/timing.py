@@ -7,6 +7,7 @@ process of its own (`Worker`), with its own Keras backend and its own peak of me
 """
 
 import argparse
+import contextlib
 import dataclasses
 import datetime
 import importlib.metadata
@@ -24,11 +25,12 @@ import traceback
 from srn_tf.files import atomic_file
 
 TURN = 0.5  # seconds
+LONG = 10.0  # seconds
 RESULTS = pathlib.Path(__file__).parent / "results"
 # Packages whose versions tell what was measured.
 _PACKAGES = (
-    *("srn_tf", "tensorflow", "keras", "jax", "torch", "openvino", "onnxruntime"),
-    *("ai-edge-litert", "numpy", "opencv-python-headless"),
+    *("srn_tf", "tensorflow", "keras", "jax", "jaxlib", "torch", "openvino"),
+    *("onnxruntime", "ai-edge-litert", "numpy", "opencv-python-headless"),
 )
 
 
@@ -48,7 +50,7 @@ class Timing:
         steady = {"median": self.median, "min": min(self.steady), "max": max(self.steady)}
         seconds = {"first": self.first, **steady}
         return {name: float(f"{value:.4g}") for name, value in seconds.items()} | {
-            "repeats": len(self.steady)
+            "calls": len(self.steady)
         }
 
 
@@ -56,25 +58,27 @@ def measure(calls: dict, repeats: int, seconds: float = float("inf")) -> dict[st
     """Times alternatives in turn.
 
     A turn is one call, or where calls are short as many as fill `TURN`; then the first is not
-    counted, in which caches and threads come back from the others.
+    counted, in which caches and threads come back from the others. Calls longer than `LONG` are
+    not warmed up.
 
     Args:
         calls: name -> function that returns only when its work is done.
         repeats: rounds, after the first call of each and one to warm up.
-        seconds: no further round is begun when the rounds have taken this long.
+        seconds: after two rounds no further one is begun when they have taken this long.
     """
     timings = {name: Timing(_seconds(call)) for name, call in calls.items()}
-    for call in calls.values():
-        call()
+    for name, call in calls.items():
+        if timings[name].first < LONG:
+            call()
     begin = time.perf_counter()
-    for _ in range(repeats):
+    for i in range(repeats):
+        if i >= 2 and time.perf_counter() - begin > seconds:
+            break
         for name, call in calls.items():
             turn = [_seconds(call)]
             while sum(turn) < TURN:
                 turn.append(_seconds(call))
             timings[name].steady += turn[1:] or turn
-        if time.perf_counter() - begin > seconds:
-            break
     return timings
 
 
@@ -152,12 +156,9 @@ def _peak_memory() -> int:
     return 1024 * int(re.search(r"VmHWM:\s*(\d+) kB", status)[1])
 
 
-def installed(package: str) -> bool:
-    try:
-        importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return False
-    return True
+def overrides_of(options, *names: str) -> dict:
+    """The options of a network that were given in place of the model's own."""
+    return {name: value for name in names if (value := getattr(options, name)) is not None}
 
 
 def machine() -> dict:
@@ -180,8 +181,14 @@ def machine() -> dict:
 
 
 def write_results(name: str, options: argparse.Namespace, rows: list[dict], **more) -> None:
-    """Writes the rows of a benchmark to `--output`, by default results/<name>.json."""
-    versions = {name: importlib.metadata.version(name) for name in _PACKAGES if installed(name)}
+    """Writes the rows of a benchmark to `--output`, by default results/<name>.json.
+
+    Called after each part of a long run, so that what was measured is kept.
+    """
+    versions = {}
+    for package in _PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[package] = importlib.metadata.version(package)
     command = ["python", f"benchmarks/{pathlib.Path(sys.argv[0]).name}", *sys.argv[1:]]
     results = {
         "benchmark": name,
@@ -195,7 +202,6 @@ def write_results(name: str, options: argparse.Namespace, rows: list[dict], **mo
     path = options.output or RESULTS / f"{name}.json"
     with atomic_file(path) as temporary:
         temporary.write_text(json.dumps(results, indent=1) + "\n")
-    print(f"\nwritten to {path}")
 
 
 def arguments(doc: str) -> argparse.ArgumentParser:

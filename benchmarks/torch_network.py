@@ -94,17 +94,34 @@ class TorchNetwork(nn.Module):
     Args:
         model: a `ScaleRecurrentNetwork` of this package with shared weights, ResBlocks, and a
             ConvLSTM or nothing between encoder and decoder.
-        dtype: what convolutions compute in; by autocast, as `mixed_bfloat16` in Keras.
+        dtype: what convolutions compute in.
+        training: keep the weights in float32, and compute by autocast.
+
+    Raises:
+        ValueError: for another network.
     """
 
-    def __init__(self, model, dtype=torch.bfloat16):
+    def __init__(self, model, dtype=torch.bfloat16, training: bool = False):
         super().__init__()
-        self.config, self.dtype = model.config, dtype
+        config = self.config = model.config
+        fits = isinstance(config, ModelConfig) and config.shared and config.stride == 2
+        if not (fits and config.block == "residual" and config.recurrence in ("lstm", "none")):
+            raise ValueError("the PyTorch network is not written for this model")
+        self.dtype = dtype
+        self.autocast = training and dtype != torch.float32
         self.network = ScaleNetwork(model.config)
         self._take_weights(model.networks[0])
         self.to(memory_format=torch.channels_last)
+        if not training:
+            self.to(dtype)
 
     def forward(self, blurred):
+        # Entered once: leaving it forgets the weights it has cast.
+        with torch.autocast(blurred.device.type, self.dtype, enabled=self.autocast):
+            return self._walk(blurred)
+
+    def _walk(self, blurred):
+        dtype = torch.float32 if self.autocast else self.dtype
         estimate, state, outputs = None, None, []
         for scale in reversed(range(self.config.scales)):
             image = blurred[:, :, :: 2**scale, :: 2**scale]
@@ -114,8 +131,7 @@ class TorchNetwork(nn.Module):
                 estimate = double(estimate.detach())
                 state = state and tuple(map(double, state))
             x = torch.cat([image, estimate], 1).contiguous(memory_format=torch.channels_last)
-            with torch.autocast(x.device.type, self.dtype, enabled=self.dtype != torch.float32):
-                output, state = self.network(x, state)
+            output, state = self.network(x.to(dtype), state)
             estimate = output.float() + (image if self.config.residual else 0)
             outputs.append(estimate)
         return outputs

@@ -1,14 +1,18 @@
-"""A training step: seconds, TFLOP/s, percent of what a large matmul reaches, and peak memory.
+"""A training step on the processor: seconds, TFLOP/s, percent of a large matmul, peak memory.
 
 The step is the whole one: pyramid, forward, loss, gradients, Adam. All alternatives of a batch take
 turns, each in a process of its own. Work is counted as three forward passes. --peers puts the same
 step in plain PyTorch, compiled and eager, beside ours.
 """
 
-from network import COLUMNS, compare, macs_a_pixel
-from timing import arguments, table, write_results
+import importlib.util
+import os
+
+from network import COLUMNS, compare
+from timing import arguments, overrides_of, table, write_results
 
 from srn_tf.config import MODELS, PRECISIONS, TrainingConfig, model_config
+from srn_tf.model_table import macs_a_pixel
 
 
 def pairs_of(batch: int, side: int, channels: int):
@@ -41,7 +45,8 @@ def make_torch_step(name: str, overrides: dict, precision: str, batch: int, side
     from srn_tf import create_model
 
     model = create_model(name, **overrides)
-    network = TorchNetwork(model, getattr(torch, precision))
+    torch.set_num_threads(os.cpu_count())
+    network = TorchNetwork(model, getattr(torch, precision), training=True)
     adam = torch.optim.Adam(network.parameters(), lr=1e-4, fused=True)
     scales = model.config.scales
 
@@ -67,21 +72,17 @@ def make_torch_step(name: str, overrides: dict, precision: str, batch: int, side
 def measure_batch(options, batch: int) -> list[dict]:
     """The rows of one batch size."""
     name, side = options.model, options.crop_size
-    overrides = {
-        key: value
-        for key in ("kernel_size", "blocks")
-        if (value := getattr(options, key)) is not None
-    }
+    overrides = overrides_of(options, "kernel_size", "blocks")
     calls = {}
     for precision in options.precisions:
         args = (name, overrides, precision, batch, side)
         calls["srn_tf", precision] = ("tensorflow", make_step, *args, options)
-    if options.peers:
+    if options.peers and importlib.util.find_spec("torch"):
         args = (name, overrides, "bfloat16", batch, side)
         for kind in ("compiled", "eager"):
             call = ("torch", make_torch_step, *args, kind == "compiled")
             calls[f"PyTorch, {kind}", "bfloat16"] = call
-    work = 3 * 2 * macs_a_pixel(name, overrides) * batch * side**2
+    work = 3 * 2 * macs_a_pixel(name, **overrides) * batch * side**2
     rows = compare(calls, work, options)
     for row in rows:
         row |= {"model": name, **overrides, "batch": batch, "crop_size": side}
@@ -106,16 +107,21 @@ def main() -> None:
     parser.add_argument("--peers", action="store_true", help="also PyTorch, bfloat16")
     parser.add_argument("--repeats", type=int, default=5, help="rounds at most (default: 5)")
     parser.add_argument(
-        "--seconds", type=float, default=60, help="no new round after this long (default: 60)"
+        "--seconds",
+        type=float,
+        default=60,
+        help="after two rounds no further one after this long (default: 60)",
     )
     options = parser.parse_args()
+    if options.peers and "bfloat16" not in options.precisions:
+        parser.error("--peers compares in bfloat16: it must be one of --precisions")
     rows = []
     for batch in options.batch_sizes:
         size = f"{options.crop_size}x{options.crop_size}"
         print(f"\n{options.model}, training step, {batch} crops of {size}", flush=True)
         rows += (new := measure_batch(options, batch))
         print(table(new, COLUMNS | {"pairs/s": "{pairs_per_second:.1f}"}), flush=True)
-    write_results("training", options, rows)
+        write_results("training", options, rows)
 
 
 if __name__ == "__main__":

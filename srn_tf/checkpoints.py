@@ -26,7 +26,7 @@ _HERE = pathlib.Path(__file__).parent
 # In an installed package, and in a clone of the repository.
 _FOLDERS = (_HERE / "weights", _HERE.parent / "checkpoints")
 SHIPPED = next(filter(pathlib.Path.is_dir, _FOLDERS), _FOLDERS[0]) / "color_lstm_residual.npz"
-# What weights may be stored in. They are used in float32 in any case.
+# What weights may be stored in, whatever they are used in.
 STORAGE = ("float32", "float16")
 _FORMAT = 1
 _SHOWN = 10  # of the problems of a file

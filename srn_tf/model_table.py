@@ -63,6 +63,11 @@ def count_macs(name: str, height: int, width: int, **overrides) -> int:
     return macs
 
 
+def macs_a_pixel(name: str, **overrides) -> float:
+    """The same for each pixel of a picture: all work is proportional to their number."""
+    return count_macs(name, 16, 16, **overrides) / 16**2
+
+
 def model_table() -> list[dict]:
     """A row for each model: name, channels, parameters, gmacs_256x256, gmacs_1280x720, what it is,
     and its published gopro_psnr (dB) and gopro_ssim with their source, None where there are none.
@@ -73,16 +78,15 @@ def model_table() -> list[dict]:
     rows = []
     with progress("counting", len(MODELS)) as advance:
         for name, config in MODELS.items():
-            # All work is proportional to the number of pixels.
-            macs_of_pixel = count_macs(name, 16, 16) / 16**2
+            macs = macs_a_pixel(name)
             about, psnr, ssim, source = ABOUT[name]
             rows.append(
                 {
                     "name": name,
                     "channels": config.channels,
                     "parameters": create_model(name).count_params(),
-                    "gmacs_256x256": round(macs_of_pixel * 256**2 / 1e9, 1),
-                    "gmacs_1280x720": round(macs_of_pixel * 1280 * 720 / 1e9),
+                    "gmacs_256x256": round(macs * 256**2 / 1e9, 1),
+                    "gmacs_1280x720": round(macs * 1280 * 720 / 1e9),
                     "about": about,
                     "gopro_psnr": psnr,
                     "gopro_ssim": ssim,

@@ -5,7 +5,7 @@ import pytest
 from conftest import TESTS
 
 from srn_tf import checkpoints
-from srn_tf.cli import test
+from srn_tf.cli import test, train
 from srn_tf.data.synthesis import shake
 from srn_tf.images import find_images, read_image
 from srn_tf.inference import Deblurrer
@@ -35,6 +35,14 @@ def test_they_are_small_and_half_floats():
     with np.load(checkpoints.SHIPPED) as archive:
         dtypes = {archive[name].dtype for name in archive.files if name.startswith("model/")}
     assert dtypes == {np.dtype("float16")}
+
+
+def test_the_recipe_is_a_configuration_of_the_training_command():
+    values = train.define_flags()
+    recipe = checkpoints.SHIPPED.parent / "recipe.flags"
+    values(["srn-train", f"--flagfile={recipe}", "--sharp_path=photos"])
+    config = train.training_config(values)
+    assert config.network == checkpoints.read(checkpoints.SHIPPED)[0]["network"]
 
 
 def test_without_a_checkpoint_the_command_deblurs_with_them(tmp_path):

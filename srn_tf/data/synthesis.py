@@ -191,7 +191,7 @@ def shake(
     window=None,
     exposure: float = 1.0,
 ) -> np.ndarray:
-    """The photograph with random blur, as training sees it.
+    """The photograph with random blur; training draws extent and exposure.
 
     Args:
         photo: uint8 [height, width, 3].

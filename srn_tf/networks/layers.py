@@ -98,17 +98,17 @@ class DoublingConv(keras.layers.Conv2DTranspose):
         if training:
             return super().call(x)
         batch, height, width, _ = ops.shape(x)
-        # [4, 5, in, out], the last column zero. Rows and columns are picked by `take`, which copies
-        # them whole; slices with a stride go number by number.
         kernel = ops.transpose(self.kernel, (0, 1, 3, 2))
-        kernel = ops.pad(kernel, [(0, 0), (0, 1), (0, 0), (0, 0)])
-        columns = [ops.take(kernel, taps, axis=1) for taps in ((3, 1, 4), (4, 2, 0))]
-        kernel = ops.concatenate(columns, axis=-1)
+        # Split and joined: slices with a stride, which would do the same, go number by number.
+        a, b, c, d = ops.split(kernel, 4, axis=1)
+        zero = ops.zeros_like(a)
+        columns = [ops.concatenate(taps, axis=1) for taps in ((d, b, zero), (zero, c, a))]
+        taps = ops.split(ops.concatenate(columns, axis=-1), 4, axis=0)
         bias = ops.concatenate([self.bias, self.bias])
         rows = []
         for i in (0, 1):
             seen = ops.pad(x, [(0, 0), (1 - i, i), (1, 1), (0, 0)])
-            half = ops.take(kernel, (3 - i, 1 - i), axis=0)
+            half = ops.concatenate([taps[3 - i], taps[1 - i]], axis=0)
             row = self.activation(ops.add(ops.conv(seen, half), bias))
             rows.append(ops.reshape(row, (batch, height, 2 * width, self.filters)))
         return ops.reshape(ops.stack(rows, axis=2), (batch, 2 * height, 2 * width, self.filters))
