@@ -24,7 +24,6 @@ from timing import (
 )
 
 from srn_tf.config import MODELS, PRECISIONS
-from srn_tf.model_table import macs_a_pixel
 
 MATMUL = 2048  # side of the matrices
 ON_PROCESSOR = {"CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu"}
@@ -161,6 +160,9 @@ def compare(alternatives: dict, work: float, options) -> list[dict]:
 
 def measure_size(options, name: str, size, folder: pathlib.Path) -> list[dict]:
     """The rows of one network at one size."""
+    # Here, not above: the processes of the alternatives import this file, and need no more.
+    from srn_tf.model_table import macs_a_pixel
+
     overrides = overrides_of(options, "kernel_size")
     batch, height, width = size
     calls = {}

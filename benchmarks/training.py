@@ -12,7 +12,6 @@ from network import COLUMNS, compare
 from timing import arguments, overrides_of, table, write_results
 
 from srn_tf.config import MODELS, PRECISIONS, TrainingConfig, model_config
-from srn_tf.model_table import macs_a_pixel
 
 
 def pairs_of(batch: int, side: int, channels: int):
@@ -71,6 +70,9 @@ def make_torch_step(name: str, overrides: dict, precision: str, batch: int, side
 
 def measure_batch(options, batch: int) -> list[dict]:
     """The rows of one batch size."""
+    # As in network.py: not in the processes of the alternatives.
+    from srn_tf.model_table import macs_a_pixel
+
     name, side = options.model, options.crop_size
     overrides = overrides_of(options, "kernel_size", "blocks")
     calls = {}
