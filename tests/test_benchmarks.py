@@ -86,7 +86,7 @@ def test_a_worker_has_a_peak_of_memory_of_its_own_and_tells_its_errors():
     worker.close()
     assert before < 0.4 < len(here) / 1e9
     assert after - before == pytest.approx(0.315, abs=0.05)
-    with pytest.raises(RuntimeError, match="invalid literal for int.* 'no number'"):
+    with pytest.raises(RuntimeError, match="invalid literal for int"):
         timing.Worker(int, "no number")
 
 
