@@ -105,7 +105,7 @@ class Bench:
                 if not rates:
                     raise
                 # Libraries have many words for a lack of memory.
-                print(f"batch {batch} failed: {(str(error) or repr(error)).splitlines()[0]}", flush=True)
+                print(f"batch {batch} failed: {repr(error)[:200]}", flush=True)
                 gc.collect()
                 break
             if len(rates) > 2 and max(rates[-2:]) < rates[-3]:
