@@ -213,7 +213,7 @@ class TrainingConfig:
         data_root: folder the paths of the list start from.
         packed: the pairs of a list in one file, as `data.store.pack` writes it.
         sharp_path: folder of sharp photographs to make blur from.
-        max_blur: largest extent of the synthesized camera path, in pixels.
+        min_blur, max_blur: extent of the synthesized camera path, in pixels.
         magnify, keep_sharp: see `data.synthesis.SyntheticSource`.
         flips, turns, noise, saturation, jpeg: see `data.augmentation.AugmentedSource`; not in the
             paper.
@@ -222,6 +222,7 @@ class TrainingConfig:
         epochs: length of the run in passes over the data, where `max_steps` is 0.
         max_steps: length of the run in steps; the learning rate reaches its end there.
         lr, end_lr, decay: see `schedules.learning_rate_schedule`.
+        scale_weights: what the loss of each scale counts, coarse to fine; empty: 1 (the paper).
         clip_norm: global norm to which the gradients of the recurrent cells are clipped; 0 is off.
         seed: of weights, order, crops and blur.
         precision: float32, bfloat16 or float16; variables are float32 in any case.
@@ -237,6 +238,7 @@ class TrainingConfig:
     data_root: str = ""
     packed: str = ""
     sharp_path: str = ""
+    min_blur: float = 0.0
     max_blur: float = 16.0
     magnify: float = 1.0
     keep_sharp: float = 0.0
@@ -252,6 +254,7 @@ class TrainingConfig:
     lr: float = 1e-4
     end_lr: float = 1e-6
     decay: str = "exponential"
+    scale_weights: tuple[float, ...] = ()
     clip_norm: float = 0.0
     seed: int = 0
     precision: str = "float32"
@@ -262,9 +265,12 @@ class TrainingConfig:
     def __post_init__(self):
         if sum(map(bool, (self.datalist, self.packed, self.sharp_path))) != 1:
             raise ValueError("--packed, --datalist or --sharp_path is needed, and only one of them")
-        multiple = self.network.size_multiple
+        # JSON has lists.
+        object.__setattr__(self, "scale_weights", tuple(self.scale_weights))
+        multiple, scales = self.network.size_multiple, self.network.scales
         rules = [
             ("max_blur", 0 <= self.max_blur <= 256, "0 to 256 pixels"),
+            ("min_blur", 0 <= self.min_blur <= self.max_blur, "0 to max_blur pixels"),
             ("magnify", 1 <= self.magnify <= 4, "1 (off) to 4"),
             ("keep_sharp", 0 <= self.keep_sharp < 1, "0 (off) or more, below 1"),
             ("jpeg", 0 <= self.jpeg <= 100, "0 (off) to 100"),
@@ -286,6 +292,12 @@ class TrainingConfig:
             ("lr", 0 < self.lr < 1e38, "positive, below 1e38"),
             ("end_lr", 0 < self.end_lr < 1e38, "positive, below 1e38"),
             ("decay", self.decay in DECAYS, f"one of {', '.join(DECAYS)}"),
+            (
+                "scale_weights",
+                len(self.scale_weights) in (0, scales)
+                and all(0 < weight < math.inf for weight in self.scale_weights),
+                f"{scales} positive numbers for this network",
+            ),
             ("clip_norm", 0 <= self.clip_norm < math.inf, "0 (off) or positive"),
             (
                 "clip_norm",

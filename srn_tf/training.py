@@ -67,6 +67,7 @@ class Trainer:
         accumulate: parts that a replica's share of the batch is computed in, one after the other,
             to save memory; the numbers are those of the whole.
         xla: compile the network and its gradients with XLA.
+        scale_weights: what the loss of each scale counts, coarse to fine; default: 1.
     """
 
     def __init__(
@@ -76,9 +77,11 @@ class Trainer:
         clip_norm: float = 0.0,
         accumulate: int = 1,
         xla: bool = False,
+        scale_weights: tuple[float, ...] = (),
     ):
         self.model, self.optimizer = model, optimizer
         self.clip_norm, self.accumulate = clip_norm, accumulate
+        self._scale_weights = scale_weights or (1.0,) * model.config.scales
         optimizer.build(model.trainable_variables)
         self._recurrent = {variable.path for variable in model.recurrent_variables}
         self._strategy = tf.distribute.get_strategy()
@@ -98,7 +101,7 @@ class Trainer:
 
         Returns:
             float32 numbers of the whole batch before the step: `loss`; `loss_per_scale`, coarse to
-            fine; `gradient_norm`, before clipping.
+            fine, not weighted; `gradient_norm`, before clipping.
         """
         numbers = self._strategy.run(self._replica_step, (blurred, sharp))
         # The same in every replica.
@@ -119,7 +122,8 @@ class Trainer:
             gradients = self._clip(gradients)
         replicas = context.num_replicas_in_sync
         self.optimizer.apply([gradient / replicas for gradient in gradients])
-        return {"loss": tf.reduce_sum(losses), "loss_per_scale": losses, "gradient_norm": norm}
+        loss = tf.reduce_sum(losses * self._scale_weights)
+        return {"loss": loss, "loss_per_scale": losses, "gradient_norm": norm}
 
     def _part(self, pictures):
         """The rows of this replica, of those of its worker."""
@@ -129,14 +133,14 @@ class Trainer:
         return pictures[first : first + rows]
 
     def loss_and_gradients(self, blurred, sharp):
-        """The losses, and the gradients of their sum in the order of `model.trainable_variables`.
+        """The losses, and the gradients of their weighted sum, as in `model.trainable_variables`.
 
         Args:
             blurred, sharp: float32 [batch, height, width, channels] in [0, 1].
 
         Returns:
-            Losses, float32 [scales], coarse to fine; gradients, which carry the optimizer's loss
-            scale, if any.
+            Losses, float32 [scales], coarse to fine, not weighted; gradients, which carry the
+            optimizer's loss scale, if any.
         """
         if self.accumulate == 1:
             return self._losses_and_gradients(blurred, sharp)
@@ -160,7 +164,7 @@ class Trainer:
     def _losses_and_gradients(self, blurred, sharp):
         with tf.GradientTape() as tape:
             losses = tf.stack(l2_of_scales(sharp, self.model(blurred, training=True)))
-            scaled = self.optimizer.scale_loss(tf.reduce_sum(losses))
+            scaled = self.optimizer.scale_loss(tf.reduce_sum(losses * self._scale_weights))
         return losses, tape.gradient(scaled, self.model.trainable_variables)
 
     def _clip(self, gradients):
@@ -205,6 +209,7 @@ def create_source(config: TrainingConfig):
             config.sharp_path,
             config.crop_size,
             config.max_blur,
+            config.min_blur,
             config.magnify,
             config.keep_sharp,
         )
@@ -272,7 +277,9 @@ def train(
             keras.utils.set_random_seed(config.seed)
             model = create_model_from_config(config.network, dtype=PRECISIONS[config.precision])
             optimizer = create_optimizer(config, max_steps)
-            trainer = Trainer(model, optimizer, config.clip_norm, config.accumulate, xla)
+            trainer = Trainer(
+                model, optimizer, config.clip_norm, config.accumulate, xla, config.scale_weights
+            )
         first, chief = 0, None
         if run:
             first = run.restore(trainer) if resume else 0

@@ -93,6 +93,21 @@ def test_flags_of_the_network_replace_the_models_own():
             1,
             "max_blur must be 0 to 256 pixels",
         ),
+        (
+            ["--run_dir=r", "--sharp_path=p", "--max_blur=4", "--min_blur=5"],
+            1,
+            "min_blur must be 0 to max_blur pixels, not 5.0",
+        ),
+        (
+            ["--run_dir=r", "--sharp_path=p", "--scale_weights=1,2"],
+            1,
+            "scale_weights must be 3 positive numbers for this network, not (1.0, 2.0)",
+        ),
+        (
+            ["--run_dir=r", "--sharp_path=p", "--scale_weights=1,two,1"],
+            1,
+            "scale_weights must be numbers, not 1,two,1",
+        ),
         (["--run_dir=r", "--sharp_path=p", "--seed=4294967296"], 1, "seed must be"),
         (["--run_dir=", "--sharp_path=p"], 1, "--run_dir is needed"),
         (["--run_dir=r", "--sharp_path=no/such"], 1, "no/such: no such folder"),

@@ -467,6 +467,22 @@ def test_a_part_of_the_crops_stays_sharp(tmp_path, photo):
     assert 20 <= sum(np.array_equal(blurred, sharp) for blurred, sharp in pairs) <= 40
 
 
+def test_the_extent_is_drawn_between_two_bounds(tmp_path, photo, monkeypatch):
+    write_image(tmp_path / "photo.png", photo[:64, :64])
+    extents = []
+
+    def note(photo, rng, extent, *_):
+        extents.append(extent)
+        return photo[:16, :16]
+
+    monkeypatch.setattr("srn_tf.data.synthesis.shake", note)
+    source = SyntheticSource(tmp_path, 16, max_blur=8.0, min_blur=6.0)
+    for seed in range(100):
+        source.example(0, np.random.default_rng(seed))
+    assert 6 <= min(extents) < 6.2
+    assert 7.8 < max(extents) <= 8
+
+
 def test_no_blur_leaves_the_photograph_alone(tmp_path, photo):
     write_image(tmp_path / "photo.png", photo[:64, :64])
     blurred, sharp = SyntheticSource(tmp_path, 48, max_blur=0.0).example(

@@ -150,6 +150,14 @@ def test_a_fresh_residual_network_gives_its_input_back():
         np.testing.assert_array_equal(output, image)
 
 
+def test_only_blocks_of_residual_networks_start_as_the_identity():
+    x = np.random.default_rng(0).standard_normal((1, 8, 8, 4)).astype(np.float32)
+    for name, unchanged in (("color_lstm_residual", True), ("color_lstm", False)):
+        decoder = srn_tf.create_model(name, **SMALL).networks[0].decoder
+        block = decoder.levels[-1][-1]
+        assert np.array_equal(block(x), x) == unchanged
+
+
 def test_the_residual_is_added_to_the_blurred_image():
     model = srn_tf.create_model("color_lstm_residual", **SMALL)
     plain = srn_tf.create_model("color_lstm", **SMALL)

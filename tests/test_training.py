@@ -84,6 +84,27 @@ def test_the_loss_is_the_sum_of_the_mean_squared_errors_of_the_scales():
     assert float(multi_scale_l2(sharp, outputs)) == pytest.approx(expected)
 
 
+def test_each_scale_counts_as_much_as_it_is_told_to():
+    model = srn_tf.create_model("color_lstm", **SMALL)
+    blurred, sharp = np.random.default_rng(0).random((2, 2, 32, 32, 3)).astype(np.float32)
+
+    def losses_and_gradient(*weights):
+        optimizer = create_optimizer(configuration(), 10)
+        trainer = Trainer(model, optimizer, scale_weights=weights)
+        losses, gradients = trainer.loss_and_gradients(blurred, sharp)
+        return losses.numpy(), gradients[0].numpy(), trainer
+
+    losses, together, _ = losses_and_gradient()
+    parts = [losses_and_gradient(*row)[1] for row in 2 * np.eye(3)]
+    np.testing.assert_allclose(sum(parts) / 2, together, atol=1e-6)
+    weights = (0.1, 0.3, 1.0)
+    same_losses, weighted, trainer = losses_and_gradient(*weights)
+    np.testing.assert_allclose(np.tensordot(weights, parts, 1) / 2, weighted, atol=1e-6)
+    np.testing.assert_allclose(same_losses, losses)
+    loss = float(trainer.step(blurred, sharp)["loss"])
+    assert loss == pytest.approx(np.dot(losses, weights), rel=1e-5)
+
+
 def test_schedules_begin_and_end_where_they_should():
     exponential = learning_rate_schedule("exponential", 1e-4, 1e-6, 1000)
     rates = [float(exponential(step)) for step in (0, 500, 1000)]

@@ -24,6 +24,7 @@ _DEFAULTS = {field.name: field.default for field in dataclasses.fields(TrainingC
 _DATA = ("datalist", "data_root", "packed", "sharp_path")
 _NOT_AUGMENTED = {
     **{"flips": False, "turns": False, "noise": 0.0, "saturation": 0.0, "jpeg": 0},
+    "min_blur": 0.0,
     "keep_sharp": 0.0,
 }
 _HELD_OUT = ("val_datalist", "val_packed", "val_sharp_path")
@@ -31,6 +32,7 @@ _HELD_OUT = ("val_datalist", "val_packed", "val_sharp_path")
 _BELONGS_TO = {
     "data_root": ("datalist",),
     "max_blur": ("sharp_path", "val_sharp_path"),
+    "min_blur": ("sharp_path",),
     "magnify": ("sharp_path",),
     "keep_sharp": ("sharp_path",),
     "val_data_root": ("val_datalist",),
@@ -55,6 +57,7 @@ def define_flags() -> flags.FlagValues:
     define(string, "packed", "file of srn-data pack, instead of a data list.")
     define(string, "sharp_path", "folder of sharp photographs, instead of a data list.")
     define(real, "max_blur", "largest extent of the camera's path, in pixels; with --sharp_path.")
+    define(real, "min_blur", "smallest extent, in pixels; with --sharp_path.")
     define(real, "magnify", "enlarge half of the photographs by up to this; with --sharp_path.")
     define(real, "keep_sharp", "part of the crops without blur, such as 0.1; with --sharp_path.")
     boolean = flags.DEFINE_boolean
@@ -79,6 +82,11 @@ def define_flags() -> flags.FlagValues:
         "decay",
         "exponential (the paper); polynomial: power 0.3, to 0 (the authors' program); cosine.",
         enum_values=list(DECAYS),
+    )
+    define(
+        flags.DEFINE_list,
+        "scale_weights",
+        "what the loss of each scale counts, coarse to fine, as 0.1,0.3,1; default: 1 each.",
     )
     define(real, "clip_norm", "norm to clip the ConvLSTM's gradients to (the paper: 3); 0: off.")
     define(integer, "seed", "of weights, order, crops and blur.")
@@ -132,6 +140,11 @@ def training_config(values: flags.FlagValues) -> TrainingConfig:
         given["data_root"] = given["data_root"] or os.getcwd()
     if given["init_from"]:
         given["init_from"] = _absolute(given["init_from"])
+    try:
+        given["scale_weights"] = tuple(map(float, given["scale_weights"]))
+    except ValueError:
+        words = ",".join(given["scale_weights"])
+        raise ValueError(f"scale_weights must be numbers, not {words}") from None
     network = {name: given[name] for name in ("kernel_size", "blocks") if given[name] is not None}
     return TrainingConfig(
         **{name: given[name] for name in _DEFAULTS.keys() & given.keys()},

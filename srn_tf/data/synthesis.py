@@ -221,7 +221,7 @@ class SyntheticSource:
     Args:
         folder: photographs, each at least `crop_size` wide and high.
         crop_size: side of the crops in pixels.
-        max_blur: the extent of the path is drawn evenly from 0 to this, in pixels.
+        max_blur, min_blur: the extent of the path is drawn evenly between them, in pixels.
         magnify: half of the photographs are enlarged before they are blurred, by up to this factor:
             small photographs are sharper from pixel to pixel than the frames of a video.
         keep_sharp: this part of the crops gets no blur, so that a network learns to leave sharp
@@ -232,13 +232,19 @@ class SyntheticSource:
     """
 
     def __init__(
-        self, folder, crop_size: int, max_blur: float, magnify: float = 1.0, keep_sharp: float = 0.0
+        self,
+        folder,
+        crop_size: int,
+        max_blur: float,
+        min_blur: float = 0.0,
+        magnify: float = 1.0,
+        keep_sharp: float = 0.0,
     ):
         self.paths = find_images(folder)
         self.names = [path.name for path in self.paths]
         self.notes = check_headers([("", (path,)) for path in self.paths], crop_size)
         self.stamps = [path.stat().st_size for path in self.paths]
-        self.crop_size, self.max_blur = crop_size, max_blur
+        self.crop_size, self.min_blur, self.max_blur = crop_size, min_blur, max_blur
         self.magnify, self.keep_sharp = magnify, keep_sharp
 
     def __len__(self) -> int:
@@ -257,7 +263,8 @@ class SyntheticSource:
             photo = cv2.resize(photo, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
         size = self.crop_size
         top, left = random_corner(rng, photo.shape, size)
-        extent = 0.0 if rng.random() < self.keep_sharp else rng.uniform(0, self.max_blur)
+        keep = rng.random() < self.keep_sharp
+        extent = 0.0 if keep else rng.uniform(self.min_blur, self.max_blur)
         exposure = rng.uniform(*_EXPOSURES)
         blurred = shake(photo, rng, extent, (top, left, size, size), exposure)
         return blurred, photo[top : top + size, left : left + size]

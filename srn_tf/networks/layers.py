@@ -2,7 +2,9 @@
 
 All arrays are [batch, height, width, channels]. Layers carry the names of the stages in the
 authors' checkpoints (enc1_1 ... dec1_0), so a variable is found under the same name in both.
-Convolutions pad as TensorFlow's SAME and start from Xavier (Glorot) uniform kernels, zero biases.
+Convolutions pad as TensorFlow's SAME and start from Xavier (Glorot) uniform kernels, zero biases;
+in networks with a global residual, which start as the identity, the last of a block and of the
+network start from zeros.
 """
 
 import keras
@@ -24,15 +26,27 @@ class Composite(keras.layers.Layer):
 
 
 class ResBlock(Composite):
-    """conv-ReLU-conv, plus the input; no normalization and no ReLU after the sum (section 3.2)."""
+    """conv-ReLU-conv, plus the input; no normalization and no ReLU after the sum (section 3.2).
 
-    def __init__(self, width: int, kernel_size: int, **kwargs):
+    Args:
+        width: feature channels of input and output.
+        kernel_size: of both convolutions.
+        identity: the second kernel starts from zeros, so that the block gives its input at first.
+    """
+
+    def __init__(self, width: int, kernel_size: int, identity: bool = False, **kwargs):
         super().__init__(**kwargs)
         options = {"padding": "same", "dtype": self.dtype_policy}
         self.conv1 = keras.layers.Conv2D(
             width, kernel_size, activation="relu", name="conv1", **options
         )
-        self.conv2 = keras.layers.Conv2D(width, kernel_size, name="conv2", **options)
+        self.conv2 = keras.layers.Conv2D(
+            width,
+            kernel_size,
+            kernel_initializer="zeros" if identity else "glorot_uniform",
+            name="conv2",
+            **options,
+        )
 
     def call(self, x):
         return x + self.conv2(self.conv1(x))
@@ -47,8 +61,10 @@ class PlainBlock(ResBlock):
 
 def _blocks(config: ModelConfig, level: int, names, dtype) -> list:
     block = {"residual": ResBlock, "plain": PlainBlock}[config.block]
+    identity = config.residual and config.block == "residual"
+    options = {"identity": identity, "dtype": dtype}
     width = config.widths[level - 1]
-    return [block(width, config.kernel_size, name=name, dtype=dtype) for name in names]
+    return [block(width, config.kernel_size, name=name, **options) for name in names]
 
 
 class Encoder(Composite):
