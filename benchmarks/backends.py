@@ -65,7 +65,10 @@ def training_step(model, optimizer, blurred: np.ndarray, sharp: np.ndarray):
     optimizer.build(model.trainable_variables)
     blurred, sharp = ops.convert_to_tensor(blurred), ops.convert_to_tensor(sharp)
     if keras.backend.backend() == "jax":
-        return _jax_step(model, optimizer, blurred, sharp)
+        from srn_tf.jax_trainer import JaxTrainer
+
+        trainer = JaxTrainer(model, optimizer)
+        return lambda: trainer.step(blurred, sharp)["loss"].block_until_ready()
     import torch
 
     def step():
@@ -79,34 +82,6 @@ def training_step(model, optimizer, blurred: np.ndarray, sharp: np.ndarray):
         return loss
 
     return step
-
-
-def _jax_step(model, optimizer, blurred, sharp):
-    import jax
-
-    def loss_of(weights, blurred, sharp):
-        # As model.stateless_call, which does not tell the layers that this is training.
-        with keras.StatelessScope(zip(model.trainable_variables, weights, strict=True)):
-            return multi_scale_l2(sharp, model(blurred, training=True))
-
-    # What goes in is given away: weights and moments are changed in place.
-    @functools.partial(jax.jit, donate_argnums=(0, 1))
-    def step(weights, state, blurred, sharp):
-        loss, gradients = jax.value_and_grad(loss_of)(weights, blurred, sharp)
-        return *optimizer.stateless_apply(state, gradients, weights), loss
-
-    # Copies: the network keeps its own.
-    now = jax.tree.map(
-        lambda variable: variable.value.copy(),
-        (list(model.trainable_variables), list(optimizer.variables)),
-    )
-
-    def run():
-        nonlocal now
-        *now, loss = step(*now, blurred, sharp)
-        return loss.block_until_ready()
-
-    return run
 
 
 def matmul(side: int, dtype: str):

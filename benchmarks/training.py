@@ -25,7 +25,8 @@ def make_step(name: str, overrides: dict, precision: str, batch: int, side: int,
     import tensorflow as tf
 
     from srn_tf.networks import create_model_from_config
-    from srn_tf.training import Trainer, create_optimizer
+    from srn_tf.optimizer import create_optimizer
+    from srn_tf.training import Trainer
 
     network = model_config(name, **overrides)
     config = TrainingConfig(name, network, sharp_path="none", precision=precision)

@@ -11,6 +11,7 @@ A run folder keeps its checkpoints in `checkpoints/step_<number>.npz`. The weigh
 this package are one, too: `SHIPPED`.
 """
 
+import dataclasses
 import hashlib
 import json
 import pathlib
@@ -178,6 +179,27 @@ def load(path=None, dtype: str = "float32", name: str | None = None):
     assign(variables_by_path(model.variables, "model"), weights, path)
     made = {key: header[key] for key in ("step", "origin") if key in header}
     return header["model"], model, _origin(path) | made
+
+
+def initialize(model, path, name: str) -> None:
+    """Gives a network the weights of a checkpoint.
+
+    Args:
+        model: of that name, built.
+        path: as in `load_model`.
+        name: of the model, a key of `srn_tf.MODELS`.
+
+    Raises:
+        ValueError: as `load_model`, and if the checkpoint's network is of another configuration.
+    """
+    other = load_model(path, name=name)
+    for field in dataclasses.fields(model.config):
+        theirs, ours = (getattr(net.config, field.name) for net in (other, model))
+        if theirs != ours:
+            raise ValueError(f"{path}: its {field.name} is {theirs}, not {ours}")
+    weights = variables_by_path(other.variables, "model")
+    arrays = {key: variable.numpy() for key, variable in weights.items()}
+    assign(variables_by_path(model.variables, "model"), arrays, path)
 
 
 def _load_foreign(source, path, dtype: str, name: str | None):

@@ -221,7 +221,7 @@ class TrainingConfig:
         batch_size: crops a step.
         epochs: length of the run in passes over the data, where `max_steps` is 0.
         max_steps: length of the run in steps; the learning rate reaches its end there.
-        lr, end_lr, decay: see `schedules.learning_rate_schedule`.
+        lr, end_lr, decay: see `optimizer.learning_rate_schedule`.
         scale_weights: what the loss of each scale counts, coarse to fine; empty: 1 (the paper).
         clip_norm: global norm to which the gradients of the recurrent cells are clipped; 0 is off.
         seed: of weights, order, crops and blur.

@@ -6,7 +6,7 @@
     checkpoints/            step_<number>.npz, the last few
     best.npz                the network with the best validation PSNR
     validation/             step_<number>.png: crops blurred, restored and sharp
-    events.out.*            for TensorBoard
+    events.out.*            for TensorBoard, written on the TensorFlow backend
 
 A line of metrics.jsonl has `step`, `loss`, `loss_per_scale` (coarse to fine), `gradient_norm` (null
 where a float16 step overflowed), `lr`, `pairs_per_second`, `waiting` (seconds for data), and after
@@ -29,7 +29,6 @@ import cv2
 import filelock
 import keras
 import numpy as np
-import tensorflow as tf
 
 from srn_tf import __version__, checkpoints
 from srn_tf.config import TrainingConfig
@@ -43,10 +42,11 @@ _TORN = f".{'[0-9a-f]' * 32}.*"  # the temporary names of `files.atomic_file`
 
 def versions() -> dict[str, str]:
     """Of what the numbers of a run depend on."""
+    backend = keras.backend.backend()
     return {
         "srn_tf": __version__,
         "python": platform.python_version(),
-        "tensorflow": tf.__version__,
+        backend: sys.modules[backend].__version__,
         "keras": keras.__version__,
         "numpy": np.__version__,
         "opencv": cv2.__version__,
@@ -179,10 +179,10 @@ class Run:
                 self._report(f"{metrics}: has {len(kept)} of the {step} steps so far")
             with atomic_file(metrics) as temporary:
                 temporary.write_text("".join(f"{line}\n" for line in kept))
-            for path in self.folder.glob("events.out.tfevents.*"):
-                with atomic_file(path) as temporary:
-                    _copy_events(path, temporary, step)
-            self._board = tf.summary.create_file_writer(str(self.folder))
+            if keras.backend.backend() == "tensorflow":
+                from srn_tf.board import Board
+
+                self._board = Board(self.folder, step)
 
     def save(self, trainer, step: int) -> None:
         """Saves a checkpoint and removes all but the last few.
@@ -223,30 +223,19 @@ class Run:
             checkpoints.save(path, self.config.model, model, header)
         return True
 
-    def write_metrics(self, row: dict, board: bool) -> None:
+    def write_metrics(self, row: dict, board: bool = False) -> None:
         """Adds a row to metrics.jsonl, and to TensorBoard if `board`."""
         with self.writing():
             line = json.dumps({name: _or_null(value) for name, value in row.items()})
             with open(self.folder / "metrics.jsonl", "a") as file:
                 file.write(line + "\n")
-            if not board:
-                return
-            with self._board.as_default(row["step"]):
-                for name, value in row.items():
-                    if isinstance(value, list):
-                        for scale, number in enumerate(value):
-                            tf.summary.scalar(f"{name}/{scale}", number)
-                    elif name != "step":
-                        tf.summary.scalar(name, value)
-            self._board.flush()
+            if board:
+                self._board.write(row)
 
     def show_pictures(self, step: int, name: str, pictures) -> None:
         """Shows pictures, [batch, height, width, channels] in [0, 1], in TensorBoard."""
         with self.writing():
-            shown = tf.clip_by_value(tf.cast(pictures, tf.float32), 0, 1)
-            with self._board.as_default(step):
-                tf.summary.image(name, shown, max_outputs=len(pictures))
-            self._board.flush()
+            self._board.show(step, name, pictures)
 
     def write_pictures(self, step: int, pictures: np.ndarray) -> None:
         """Writes the pictures of a validation, uint8 [height, width, 3], and shows them."""
@@ -272,13 +261,10 @@ class Run:
         """Turns what the system says inside, such as that a disk is full, into one clear line."""
         try:
             yield
-        except (OSError, tf.errors.OpError) as error:
-            if isinstance(error, OSError):
-                reason = error.strerror or error
-            else:  # from TensorBoard's writer: several lines, the first ends in "; reason"
-                reason = error.message.splitlines()[0].rpartition("; ")[2]
+        except OSError as error:
             raise ValueError(
-                f"{self.folder}: cannot be written ({reason}); {self.last_checkpoint}"
+                f"{self.folder}: cannot be written ({error.strerror or error}); "
+                f"{self.last_checkpoint}"
             ) from error
 
 
@@ -290,13 +276,14 @@ def _step_of(line: str) -> float:
         return math.inf
 
 
-def _copy_events(path, target, last_step: int) -> None:
-    """Copies TensorBoard's events up to a step, as far as a killed process wrote them whole."""
-    with tf.io.TFRecordWriter(str(target)) as writer, contextlib.suppress(tf.errors.DataLossError):
-        for record in tf.data.TFRecordDataset(str(path)):
-            if tf.compat.v1.Event.FromString(record.numpy()).step <= last_step:
-                writer.write(record.numpy())
-
-
 def _or_null(value):
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def diverged(what: str, step: int, run: Run | None) -> FloatingPointError:
+    """The error that tells of a training that diverged, and which checkpoint is left."""
+    saved = run.last_checkpoint if run else "the chief has the checkpoints"
+    return FloatingPointError(
+        f"training diverged: {what} at step {step}; {saved}. "
+        "A lower --lr or --precision float32, in a new --run_dir, may help"
+    )

@@ -11,8 +11,6 @@ import hashlib
 import json
 import math
 import signal
-import sys
-import threading
 import time
 from collections.abc import Callable
 
@@ -21,38 +19,18 @@ import tensorflow as tf
 
 from srn_tf import checkpoints
 from srn_tf.config import PRECISIONS, TrainingConfig
-from srn_tf.data.augmentation import AugmentedSource
-from srn_tf.data.lists import PairSource
 from srn_tf.data.pipeline import Batches
-from srn_tf.data.store import PackedSource
-from srn_tf.data.synthesis import SyntheticSource
+from srn_tf.data.sources import create_source
 from srn_tf.distribution import Cluster, replicas_here
 from srn_tf.losses import l2_of_scales
 from srn_tf.networks import create_model_from_config
+from srn_tf.optimizer import averaged, create_optimizer
 from srn_tf.progress import progress
-from srn_tf.runs import Run, fingerprint
-from srn_tf.schedules import learning_rate_schedule
+from srn_tf.runs import Run, diverged, fingerprint
+from srn_tf.signals import Signals
 from srn_tf.validation import Validation
 
 PICTURES = 3  # of a batch, shown in TensorBoard
-
-
-def create_optimizer(config: TrainingConfig, max_steps: int):
-    """Adam (0.9, 0.999, 1e-8) on the schedule, scaling the loss when computing in float16."""
-    schedule = learning_rate_schedule(config.decay, config.lr, config.end_lr, max_steps)
-    # Named, because the names stand in checkpoints and Keras would number them.
-    optimizer = keras.optimizers.Adam(
-        schedule,
-        beta_1=0.9,
-        beta_2=0.999,
-        epsilon=1e-8,
-        use_ema=config.ema > 0,
-        ema_momentum=config.ema,
-        name="adam",
-    )
-    if config.precision == "float16":
-        return keras.optimizers.LossScaleOptimizer(optimizer, name="loss_scale")
-    return optimizer
 
 
 class Trainer:
@@ -185,36 +163,9 @@ class Trainer:
         """That of the next step."""
         return float(self.optimizer.learning_rate)
 
-    @contextlib.contextmanager
-    def averaged(self):
-        """Inside, the network has the moving averages of its weights, where they are kept."""
-        variables = self.model.trainable_variables
-        weights = [variable.numpy() for variable in variables]
-        self.optimizer.finalize_variable_values(variables)
-        try:
-            yield
-        finally:
-            for variable, weight in zip(variables, weights, strict=True):
-                variable.assign(weight)
-
-
-def create_source(config: TrainingConfig):
-    """The examples of a configuration: pairs of a list, as files or packed, or synthesized blur."""
-    if config.packed:
-        source = PackedSource(config.packed, config.crop_size)
-    elif config.datalist:
-        source = PairSource(config.datalist, config.data_root, config.crop_size)
-    else:
-        source = SyntheticSource(
-            config.sharp_path,
-            config.crop_size,
-            config.max_blur,
-            config.min_blur,
-            config.magnify,
-            config.keep_sharp,
-        )
-    changes = (config.flips, config.turns, config.noise, config.saturation, config.jpeg)
-    return AugmentedSource(source, *changes) if any(changes) else source
+    def averaged(self) -> contextlib.AbstractContextManager:
+        """See `optimizer.averaged`."""
+        return averaged(self.model, self.optimizer)
 
 
 def train(
@@ -284,7 +235,7 @@ def train(
         if run:
             first = run.restore(trainer) if resume else 0
             if first == 0 and config.init_from:
-                _initialize(model, config)
+                checkpoints.initialize(model, config.init_from, config.model)
         with _one_line_errors(config, cluster):
             first = int(*cluster.total([first]))
             cluster.copy_from_chief([*model.variables, *optimizer.variables])
@@ -303,7 +254,7 @@ def train(
             Batches(source, config.batch_size, config.network.channels, config.seed, first, share)
         )
         step, out_of_time, signalled = first, False, False
-        with _Signals() as signals, progress("training", max_steps, first) as advance:
+        with Signals() as signals, progress("training", max_steps, first) as advance:
             while step < max_steps and not out_of_time and not signalled:
                 begun = time.monotonic()
                 try:
@@ -323,7 +274,7 @@ def train(
                 step += 1
                 rate = config.batch_size / max(time.monotonic() - begun, 1e-9)
                 if not math.isfinite(numbers["loss"]):
-                    raise _diverged(f"the loss is {numbers['loss']}", step, run)
+                    raise diverged(f"the loss is {numbers['loss']}", step, run)
                 if chief:
                     row = {
                         "step": step,
@@ -375,7 +326,7 @@ class _Chief:
             # The loss was that before the step; what is kept must be good after it.
             restored = self.trainer.model(blurred)[-1]
             if not tf.reduce_all(tf.math.is_finite(restored)):
-                raise _diverged("the network's output is not finite", step, run)
+                raise diverged("the network's output is not finite", step, run)
         # Metrics first: a run that is killed between the two goes on from an older checkpoint.
         if validate:
             try:
@@ -406,23 +357,6 @@ def _mark(config: TrainingConfig, source) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:5])
 
 
-def _initialize(model, config: TrainingConfig) -> None:
-    """Gives the network the weights of the checkpoint that `init_from` names.
-
-    Raises:
-        ValueError: if that is of another network.
-    """
-    other = checkpoints.load_model(config.init_from, name=config.model)
-    for field in dataclasses.fields(config.network):
-        theirs, ours = (getattr(net.config, field.name) for net in (other, model))
-        if theirs != ours:
-            raise ValueError(f"{config.init_from}: its {field.name} is {theirs}, not {ours}")
-    weights = checkpoints.variables_by_path(other.variables, "model")
-    arrays = {name: variable.numpy() for name, variable in weights.items()}
-    variables = checkpoints.variables_by_path(model.variables, "model")
-    checkpoints.assign(variables, arrays, config.init_from)
-
-
 @contextlib.contextmanager
 def _one_line_errors(config: TrainingConfig, cluster: Cluster):
     """Says in one line what TensorFlow says in many."""
@@ -438,40 +372,3 @@ def _one_line_errors(config: TrainingConfig, cluster: Cluster):
             f"worker {cluster.index} of {cluster.workers} lost another one; start all of them "
             "again with --resume"
         ) from None
-
-
-def _diverged(what: str, step: int, run: Run | None) -> FloatingPointError:
-    saved = run.last_checkpoint if run else "the chief has the checkpoints"
-    return FloatingPointError(
-        f"training diverged: {what} at step {step}; {saved}. "
-        "A lower --lr or --precision float32, in a new --run_dir, may help"
-    )
-
-
-class _Signals:
-    """Turns Ctrl-C and SIGTERM into a request to end after this step; Ctrl-C again ends at once.
-
-    Clusters send SIGTERM some time before they kill.
-
-    Attributes:
-        seen: the number of the signal, or 0.
-    """
-
-    seen = 0
-
-    def __enter__(self):
-        # Python handles signals in the main thread alone.
-        main = threading.current_thread() is threading.main_thread()
-        numbers = (signal.SIGINT, signal.SIGTERM) if main else ()
-        self._previous = {number: signal.signal(number, self._handle) for number in numbers}
-        return self
-
-    def __exit__(self, *_):
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
-
-    def _handle(self, number, frame):
-        self.seen = number
-        signal.signal(number, self._previous[number])
-        again = "; Ctrl-C again ends at once" if number == signal.SIGINT else ""
-        print(f"\nending after this step{again}", file=sys.stderr)

@@ -229,7 +229,7 @@ sys.path.insert(0, "tests")
 import numpy as np, keras
 from reference import golden
 from srn_tf.losses import multi_scale_l2
-from srn_tf.schedules import learning_rate_schedule
+from srn_tf.optimizer import learning_rate_schedule
 from srn_tf.data.synthesis import CameraPath, blur_along
 
 assert keras.backend.backend() == "jax"

@@ -20,12 +20,13 @@ import srn_tf
 from srn_tf import checkpoints, validation
 from srn_tf.cli import train as command
 from srn_tf.config import model_config
+from srn_tf.data.sources import create_source
 from srn_tf.data.synthesis import SyntheticSource
 from srn_tf.images import read_image, write_image
 from srn_tf.metrics import psnr
 from srn_tf.plots import plot_runs
 from srn_tf.runs import Run
-from srn_tf.training import create_source, train
+from srn_tf.training import train
 from srn_tf.validation import Validation
 
 

@@ -23,7 +23,7 @@ from srn_tf.config import PRECISIONS, TrainingConfig, model_config
 from srn_tf.data.synthesis import SyntheticSource
 from srn_tf.images import write_image
 from srn_tf.losses import multi_scale_l2
-from srn_tf.schedules import learning_rate_schedule
+from srn_tf.optimizer import learning_rate_schedule
 from srn_tf.training import Trainer, create_optimizer, train
 
 

@@ -27,6 +27,7 @@ _NOT_AUGMENTED = {
     "min_blur": 0.0,
     "keep_sharp": 0.0,
 }
+_LOOP = ("resume", "save_every", "log_every", "max_minutes")
 _HELD_OUT = ("val_datalist", "val_packed", "val_sharp_path")
 # A flag on the left says something of one on the right: without any of those it is a mistake.
 _BELONGS_TO = {
@@ -208,20 +209,22 @@ def execute(values: flags.FlagValues) -> int:
     require(values, "run_dir")
     config = training_config(values)
     held_out = held_out_config(values, config)
-    start_tensorflow(values.gpu, values.threads)
-    from srn_tf.training import train
+    options = {name: values[name].value for name in _LOOP}
+    if os.environ.get("KERAS_BACKEND") == "jax":
+        if held_out or values.xla:
+            flag = "xla" if values.xla else "val_*"
+            raise ValueError(f"--{flag} cannot go with KERAS_BACKEND=jax; see the README")
+        if values.gpu is not None:
+            os.environ["CUDA_VISIBLE_DEVICES"] = values.gpu
+        from srn_tf.jax_training import train
 
-    ended_by = train(
-        config,
-        values.run_dir,
-        held_out=held_out,
-        resume=values.resume,
-        validate_every=values.validate_every,
-        save_every=values.save_every,
-        log_every=values.log_every,
-        max_minutes=values.max_minutes,
-        xla=values.xla,
-    )
+        ended_by = train(config, values.run_dir, processes=values.threads, **options)
+    else:
+        start_tensorflow(values.gpu, values.threads)
+        from srn_tf.training import train
+
+        options |= {"held_out": held_out, "validate_every": values.validate_every}
+        ended_by = train(config, values.run_dir, xla=values.xla, **options)
     return 128 + ended_by if ended_by else 0  # as a shell says that a signal ended a program
 
 

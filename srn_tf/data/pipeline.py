@@ -8,6 +8,7 @@ and several workers can each take their rows of the same batches.
 import numpy as np
 import tensorflow as tf
 
+from srn_tf.data.sources import make_batch
 from srn_tf.images import LUMA
 
 
@@ -72,14 +73,8 @@ class Batches:
         )
 
     def _examples(self, indices, positions) -> np.ndarray:
-        """uint8 [2, rows, size, size, 3]: blurred, then sharp."""
         try:
-            size = self._source.crop_size
-            pixels = np.empty((2, len(indices), size, size, 3), np.uint8)
-            for row, (index, position) in enumerate(zip(indices, positions, strict=True)):
-                rng = np.random.default_rng([self._seed, int(position)])
-                pixels[0, row], pixels[1, row] = self._source.example(int(index), rng)
-            return pixels
+            return make_batch(self._source, indices, positions, self._seed)
         except Exception as error:
             # tf.data would give it back with a traceback inside the message.
             self._error = self._error or error
