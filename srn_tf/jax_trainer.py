@@ -1,13 +1,10 @@
 """The training step on Keras' JAX backend: one compiled function, without TensorFlow."""
 
-import contextlib
-
 import jax
 import jax.numpy as jnp
 import keras
 
 from srn_tf.losses import l2_of_scales
-from srn_tf.optimizer import averaged
 
 
 class JaxTrainer:
@@ -29,6 +26,7 @@ class JaxTrainer:
         self._now = None
         # What goes in is given away: weights and moments are changed in place.
         self._compiled = jax.jit(self._step, donate_argnums=(0, 1))
+        self._compiled_loss = jax.jit(self._loss)
 
     def step(self, blurred, sharp) -> dict:
         """One step of the optimizer.
@@ -70,6 +68,7 @@ class JaxTrainer:
                 for variable, value in zip(variables, values, strict=True):
                     variable.assign(value.copy())  # the next step takes `value` itself
 
-    def averaged(self) -> contextlib.AbstractContextManager:
-        """See `optimizer.averaged`."""
-        return averaged(self.model, self.optimizer)
+    def loss(self, blurred, sharp) -> float:
+        """The loss of a batch with the weights of now, after at least one step."""
+        loss, _ = self._compiled_loss(self._now[0], blurred, sharp)
+        return float(loss)

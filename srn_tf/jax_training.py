@@ -1,21 +1,14 @@
 """Training on Keras' JAX backend: for GPUs where there is no TensorFlow, or JAX is the faster.
 
-Configuration, run folder and checkpoints are those of `training`, whose step is the same; the order
-of the examples is another. The batches are made by processes of their own, because blur made on
-the fly costs more than the step on a GPU. One device trains. Validation, TensorBoard, clipping,
-float16 and batches in parts are in `training` alone.
+Configuration, examples, step, run folder and checkpoints are those of `training`. One device
+trains. Validation, TensorBoard, clipping, float16 and batches in parts are in `training` alone.
 """
 
-import collections
-import concurrent.futures
+import contextlib
 import functools
 import math
-import multiprocessing
-import os
-import signal
 import time
 
-import cv2
 import jax
 import jax.numpy as jnp
 import keras
@@ -23,7 +16,8 @@ import numpy as np
 
 from srn_tf import checkpoints
 from srn_tf.config import PRECISIONS, TrainingConfig
-from srn_tf.data.sources import create_source, make_batch
+from srn_tf.data.sources import create_source
+from srn_tf.data.workers import BatchProcesses
 from srn_tf.images import LUMA
 from srn_tf.jax_trainer import JaxTrainer
 from srn_tf.networks import create_model_from_config
@@ -31,8 +25,6 @@ from srn_tf.optimizer import create_optimizer
 from srn_tf.progress import progress
 from srn_tf.runs import Run, diverged
 from srn_tf.signals import Signals
-
-_AHEAD = 3  # batches made or being made, for each process
 
 
 def train(
@@ -53,7 +45,8 @@ def train(
         run_dir: folder for configuration, metrics and checkpoints; see `runs`.
         resume: go on from the newest checkpoint of `run_dir`, with the data that come next.
         save_every: steps between checkpoints.
-        log_every: steps between looks at the losses, for which the device has to be waited for.
+        log_every: steps between looks at the losses, for which the device has to be waited for, and
+            which are then written.
         max_minutes: save and stop after so long; 0 is no bound.
         processes: that make the batches; 0: one for each core.
         report: gets each line of news for the user.
@@ -65,6 +58,7 @@ def train(
     Raises:
         ValueError: for what is in `training` alone, and as `training.train`.
         FloatingPointError: if the loss is not finite. The last checkpoint stays.
+        OSError: if a process that makes the batches died; what was learnt is saved.
     """
     started = time.monotonic()
     for name, off in (("clip_norm", 0), ("accumulate", 1)):
@@ -92,8 +86,12 @@ def train(
         to_pictures = jax.jit(functools.partial(_to_pictures, channels=config.network.channels))
         keeper = _Keeper(run, trainer, config.batch_size)
         step, ended, words = first, first == max_steps, ""
-        batches = Batches(config, len(source), first, max_steps, processes)
-        with batches, Signals() as signals, progress("training", max_steps, first) as advance:
+        with (
+            Signals() as signals,
+            BatchProcesses(config, first, max_steps, processes) as batches,
+            progress("training", max_steps, first) as advance,
+            _one_line_errors(config),
+        ):
             while not ended:
                 begun = time.monotonic()
                 try:
@@ -102,10 +100,12 @@ def train(
                     if step > first:  # what was learnt until the data failed is good
                         keeper.write()
                         keeper.save(step)
+                    if signals.seen:  # which ended the processes, too
+                        break
                     raise
                 waiting = round(time.monotonic() - begun, 4)
                 step += 1
-                keeper.add({"step": step, "waiting": waiting, **trainer.step(*to_pictures(pixels))})
+                keeper.step(step, waiting, *to_pictures(pixels))
                 out_of_time = 0 < 60 * max_minutes < time.monotonic() - started
                 ended = step == max_steps or out_of_time or signals.seen > 0
                 save = ended or step % save_every == 0
@@ -129,9 +129,11 @@ class _Keeper:
         self.run, self.trainer, self.batch_size = run, trainer, batch_size
         self._rows, self._since = [], time.monotonic()
 
-    def add(self, row: dict) -> None:
-        """Keeps what is to be written of a step, whose numbers may still be computed."""
-        self._rows.append(row)
+    def step(self, step: int, waiting: float, blurred, sharp) -> None:
+        """One step of the trainer; keeps what is to be written of it, and may still be computed."""
+        numbers = self.trainer.step(blurred, sharp)
+        self._rows.append({"step": step, "waiting": waiting, **numbers})
+        self._batch = blurred, sharp
 
     def write(self) -> str:
         """Writes the metrics of the steps since the last time; gives a few words of the last.
@@ -149,82 +151,33 @@ class _Keeper:
         return f"loss {rows[-1]['loss']:.5f}  {rate} pairs/s" if rows else ""
 
     def save(self, step: int) -> None:
-        """Saves a checkpoint."""
+        """Saves a checkpoint.
+
+        Raises:
+            FloatingPointError: if the network is ruined. Then it is not saved.
+        """
+        # The losses written were those before a step; what is kept must be good after it.
+        if not math.isfinite(loss := self.trainer.loss(*self._batch)):
+            raise diverged(f"the loss is {loss}", step, self.run)
         self.trainer.synchronize()
         self.run.save(self.trainer, step)
+
+
+@contextlib.contextmanager
+def _one_line_errors(config: TrainingConfig):
+    """Says in one line what JAX says in many."""
+    try:
+        yield
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        raise ValueError(
+            f"not enough memory for a step on {config.batch_size} crops of {config.crop_size}; "
+            "lower --batch_size or --crop_size"
+        ) from None
 
 
 def _to_pictures(pixels, channels: int):
     """uint8 [..., 3] -> float32 [..., channels] in [0, 1]; one channel is luma."""
     colors = pixels.astype("float32") / 255
     return colors if channels == 3 else jnp.tensordot(colors, jnp.asarray(LUMA), 1)[..., None]
-
-
-class Batches:
-    """The batches of some steps, made by other processes: a function of (seed, step) alone.
-
-    Position p of a run is example p % n of epoch p // n, in an order shuffled anew every epoch.
-    A context manager: the processes end with it.
-
-    Args:
-        config: of the training.
-        count: of the examples.
-        first, last: the batches are those of the steps after `first` up to `last`.
-        processes: that make them; 0: one for each core.
-
-    Iterating gives uint8 [2, batch_size, size, size, 3]: blurred, then sharp. It raises what the
-    source raises.
-    """
-
-    def __init__(
-        self, config: TrainingConfig, count: int, first: int, last: int, processes: int = 0
-    ):
-        processes = processes or os.cpu_count()
-        # Not forked, which would copy a process in which JAX has threads.
-        context = multiprocessing.get_context("spawn")
-        self._pool = concurrent.futures.ProcessPoolExecutor(processes, context, _start, (config,))
-        size, seed = config.batch_size, config.seed
-
-        @functools.lru_cache(2)
-        def order(epoch: int):
-            return np.random.default_rng([seed, epoch]).permutation(count)
-
-        def submitted():
-            for step in range(first, last):
-                positions = range(step * size, (step + 1) * size)
-                indices = [order(position // count)[position % count] for position in positions]
-                yield self._pool.submit(_make, indices, positions, seed)
-
-        self._submitted = submitted()
-        self._ahead = collections.deque()
-        self._wanted = _AHEAD * processes
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self._pool.shutdown(cancel_futures=True)
-
-    def __next__(self) -> np.ndarray:
-        while len(self._ahead) < self._wanted and (future := next(self._submitted, None)):
-            self._ahead.append(future)
-        if not self._ahead:
-            raise StopIteration
-        try:
-            return self._ahead.popleft().result()
-        except concurrent.futures.BrokenExecutor:
-            raise OSError("a process that makes the batches has died; was memory short?") from None
-
-
-_source = None  # of a process that makes batches
-
-
-def _start(config: TrainingConfig) -> None:
-    global _source
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches it too; the run ends it
-    cv2.setNumThreads(1)
-    _source = create_source(config)
-
-
-def _make(indices, positions, seed: int) -> np.ndarray:
-    return make_batch(_source, indices, positions, seed)

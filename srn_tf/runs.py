@@ -34,6 +34,7 @@ from srn_tf import __version__, checkpoints
 from srn_tf.config import TrainingConfig
 from srn_tf.files import atomic_file
 from srn_tf.images import write_image
+from srn_tf.optimizer import averaged
 
 CHECKPOINTS_KEPT = 3
 _LOCK = ".lock"
@@ -195,7 +196,7 @@ class Run:
             own = checkpoints.variables_by_path(trainer.model.variables, "training")
             state |= {name: variable.numpy() for name, variable in own.items()}
         path = checkpoints.path_of_step(self.folder, step)
-        with trainer.averaged(), self.writing():
+        with averaged(trainer.model, trainer.optimizer), self.writing():
             # A checkpoint that outlives a power failure finds the metrics before it.
             with open(self.folder / "metrics.jsonl", "rb") as file:
                 os.fsync(file.fileno())

@@ -49,8 +49,12 @@ def read(prefix) -> dict:
     Raises:
         ValueError: if a file of the checkpoint is missing or damaged.
     """
-    import tensorflow as tf
-
+    try:
+        import tensorflow as tf
+    except ImportError:
+        raise ValueError(
+            f"{prefix}: a TensorFlow checkpoint, and TensorFlow is not there"
+        ) from None
     try:
         reader = tf.train.load_checkpoint(str(prefix))
         names = [

@@ -163,10 +163,6 @@ class Trainer:
         """That of the next step."""
         return float(self.optimizer.learning_rate)
 
-    def averaged(self) -> contextlib.AbstractContextManager:
-        """See `optimizer.averaged`."""
-        return averaged(self.model, self.optimizer)
-
 
 def train(
     config: TrainingConfig,
@@ -341,7 +337,7 @@ class _Chief:
             run.show_pictures(step, "training", tf.concat([blurred, restored, sharp], axis=2))
 
     def _validate(self, step: int) -> dict:
-        with self.trainer.averaged():
+        with averaged(self.trainer.model, self.trainer.optimizer):
             scores, pictures = self.validation.run()
             is_best = self.run.save_best(self.trainer.model, step, scores)
         self.run.write_pictures(step, pictures)

@@ -4,6 +4,7 @@ import dataclasses
 
 import cv2
 import numpy as np
+import psutil
 import pytest
 from conftest import TESTS
 from PIL import Image
@@ -14,6 +15,7 @@ from srn_tf.data.augmentation import AugmentedSource
 from srn_tf.data.lists import PairSource, read_header, read_list
 from srn_tf.data.pipeline import Batches
 from srn_tf.data.synthesis import CameraPath, SyntheticSource, blur_along, soft_mask
+from srn_tf.data.workers import BatchProcesses
 from srn_tf.images import read_image, write_image
 
 CROP = 16
@@ -154,6 +156,29 @@ def test_a_batch_that_workers_cannot_share_evenly_is_refused(pairs):
     source = PairSource(pairs, pairs.parent, CROP)
     with pytest.raises(ValueError, match="batch_size 6 must be a multiple of the 4 workers"):
         Batches(source, 6, 3, seed=0, share=(0, 4))
+
+
+def test_processes_of_their_own_make_the_batches_of_the_pipeline(pairs):
+    paths = {"datalist": str(pairs), "data_root": str(pairs.parent)}
+    config = TrainingConfig("color", MODELS["color"], **paths, crop_size=CROP, batch_size=2, seed=7)
+    expected = batches(PairSource(pairs, pairs.parent, CROP), 6, start_step=1)
+    with BatchProcesses(config, 1, 7, processes=2) as made:
+        for pixels, (blurred, sharp) in zip(made, expected, strict=True):
+            np.testing.assert_array_equal(pixels, np.rint(255 * np.stack([blurred, sharp])))
+
+
+def test_a_process_that_dies_is_told_of(pairs):
+    paths = {"datalist": str(pairs), "data_root": str(pairs.parent)}
+    config = TrainingConfig("color", MODELS["color"], **paths, crop_size=CROP, batch_size=2)
+    before = psutil.Process().children()
+    with BatchProcesses(config, 0, 10**6, processes=1) as made:
+        next(made)
+        for process in psutil.Process().children():
+            if process not in before:
+                process.kill()
+        with pytest.raises(OSError, match="a process that makes the batches has died"):
+            for _ in range(100):
+                next(made)
 
 
 def test_one_channel_models_get_luma(pairs):

@@ -2,83 +2,131 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
+import psutil
 import pytest
 import skimage.data
-from conftest import TESTS, run_python
-from test_training import configuration
+from conftest import SMALL, TESTS, randomize, run_python
+from test_training import configuration, metrics
 
+import srn_tf
 from srn_tf import checkpoints
+from srn_tf.cli import train
 from srn_tf.images import write_image
 
 pytestmark = pytest.mark.backends
 pytest.importorskip("jax")
 
 STEPS = 4
+WEIGHTS = (0.1, 0.3, 1)
+# A network that is compiled sooner, where what it learns does not matter.
+TINY = {"model": "ss", "kernel_size": 1, "init_from": "", "scale_weights": ""}
+# The processes that make the batches run this, too: they must not import TensorFlow either.
+PROGRAM = """
+import sys
+sys.modules["tensorflow"] = None
+if __name__ == "__main__":
+    from srn_tf.cli.train import main
+    sys.exit(main())
+"""
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
+    """Has photographs, the program, and weights to start from."""
     folder = tmp_path_factory.mktemp("jax")
-    write_image(folder / "photos" / "0.png", skimage.data.astronaut()[64:128, :96])
+    photo = skimage.data.astronaut()
+    for i in range(3):
+        write_image(folder / "photos" / f"{i}.png", photo[64 * i : 64 * i + 64, :96])
+    (folder / "train.py").write_text(PROGRAM)
+    network = {"kernel_size": SMALL["kernel_size"], "blocks": SMALL["blocks"]}
+    model = srn_tf.create_model("color_lstm_residual", **network)
+    randomize(model, scale=0.02)
+    checkpoints.save(folder / "start.npz", "color_lstm_residual", model)
     return folder
 
 
-def srn_train(folder, *words) -> subprocess.CompletedProcess:
-    """Trains in folder/run; the processes that make the batches have TensorFlow, and must not
-    import it either."""
-    fixed = ["--model=color_lstm_residual", "--kernel_size=1", "--blocks=1", "--crop_size=16"]
-    fixed += ["--batch_size=2", f"--max_steps={STEPS}", "--save_every=2", "--lr=1e-2", "--ema=0.5"]
-    fixed += ["--threads=1", f"--sharp_path={folder / 'photos'}", f"--run_dir={folder / 'run'}"]
-    code = (
-        "import sys\n"
-        "if __name__ == '__main__':\n"
-        "    sys.modules['tensorflow'] = None\n"
-        "    from srn_tf.cli.train import main\n"
-        "    sys.exit(main())\n"
-    )
-    script = folder / "train.py"
-    script.write_text(code)
+def words(folder, run_dir, **flags) -> list[str]:
+    flags = {
+        "model": "color_lstm_residual",
+        "kernel_size": SMALL["kernel_size"],
+        "blocks": SMALL["blocks"],
+        "sharp_path": folder / "photos",
+        "crop_size": 16,
+        "batch_size": 2,
+        "max_steps": STEPS,
+        "save_every": 2,
+        "lr": 1e-3,
+        "scale_weights": ",".join(map(str, WEIGHTS)),
+        "ema": 0.5,
+        "init_from": folder / "start.npz",
+        "threads": 2,
+        "run_dir": run_dir,
+        **flags,
+    }
+    return [f"--{name}={value}" for name, value in flags.items()]
+
+
+def start(folder, *words) -> subprocess.Popen:
     environment = {**os.environ, "KERAS_BACKEND": "jax", "PYTHONPATH": str(TESTS.parent)}
-    command = [sys.executable, script, *fixed, *words]
-    return subprocess.run(command, capture_output=True, text=True, env=environment)
+    command = [sys.executable, folder / "train.py", *words]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    return subprocess.Popen(command, env=environment, start_new_session=True, **pipes)
+
+
+def srn_train(folder, *words) -> tuple[int, str]:
+    """Runs the command; gives its exit status and what it printed."""
+    process = start(folder, *words)
+    printed, _ = process.communicate()
+    return process.returncode, printed
 
 
 @pytest.fixture(scope="module")
 def run(folder):
     """A run of four steps."""
-    result = srn_train(folder)
-    assert result.returncode == 0, result.stderr
+    status, printed = srn_train(folder, *words(folder, folder / "run"))
+    assert status == 0, printed
     return folder / "run"
 
 
-def metrics(run) -> list[dict]:
-    rows = map(json.loads, (run / "metrics.jsonl").read_text().splitlines())
+def numbers(run) -> list[dict]:
     names = ("step", "loss", "loss_per_scale", "gradient_norm", "lr")
-    return [{name: row[name] for name in names} for row in rows]
+    return [{name: row[name] for name in names} for row in metrics(run)]
 
 
-def test_each_step_is_written_once_with_the_rate_of_the_schedule(run):
-    rows = metrics(run)
-    assert [row["step"] for row in rows] == [1, 2, 3, 4]
-    expected = [1e-2 * (1e-6 / 1e-2) ** (step / STEPS) for step in range(STEPS)]
-    assert [row["lr"] for row in rows] == pytest.approx(expected, rel=1e-5)
-    for row in rows:
-        assert row["loss"] == pytest.approx(sum(row["loss_per_scale"]), rel=1e-6)
+def test_it_learns_step_by_step_what_tensorflow_learns(folder, run):
+    assert train.main(words(folder, folder / "tensorflow", threads=0)) == 0
+    ours, theirs = numbers(folder / "tensorflow"), numbers(run)
+    assert [row["step"] for row in theirs] == list(range(1, STEPS + 1))
+    for row, other in zip(ours, theirs, strict=True):
+        for name, value in row.items():
+            assert other[name] == pytest.approx(value, rel=1e-4), (row["step"], name)
+        assert other["loss"] == pytest.approx(np.dot(WEIGHTS, other["loss_per_scale"]), rel=1e-5)
+    _, first = checkpoints.read(folder / "start.npz")
+    (_, ours), (_, theirs) = (
+        checkpoints.read(checkpoints.find(folder / name)) for name in ("tensorflow", "run")
+    )
+    assert ours.keys() == theirs.keys()
+    for name in first:
+        moved = np.abs(ours[name] - first[name]).max()
+        assert moved > 1e-4, name
+        np.testing.assert_allclose(theirs[name], ours[name], atol=0.02 * moved, err_msg=name)
 
 
 def test_a_run_goes_on_as_if_it_had_not_been_interrupted(folder, run):
-    before = metrics(run)
+    before = numbers(run)
     last = checkpoints.path_of_step(run, STEPS)
     _, whole = checkpoints.read(last)
     last.unlink()
-    result = srn_train(folder, "--resume")
-    assert result.returncode == 0, result.stderr
-    assert "resuming at step 2" in result.stdout
-    assert metrics(run) == before
+    status, printed = srn_train(folder, *words(folder, run), "--resume")
+    assert status == 0, printed
+    assert "resuming at step 2" in printed
+    assert numbers(run) == before
     _, resumed = checkpoints.read(last)
     assert whole.keys() == resumed.keys()
     for name, array in whole.items():
@@ -103,6 +151,45 @@ print(keras.ops.convert_to_numpy(load_model({str(run)!r})(x)[-1]).ravel().tolist
     assert np.abs(arrays[f"model/{bias}"] - arrays[f"training/{bias}"]).max() > 1e-6
 
 
+def test_a_step_that_ruins_the_network_is_not_saved(folder, tmp_path):
+    flags = words(folder, tmp_path / "run", lr=1e30, end_lr=1e30, save_every=1, **TINY)
+    status, printed = srn_train(folder, *flags)
+    assert status == 1
+    assert "srn-train: training diverged: the loss is " in printed
+    assert "at step 1; no checkpoint was written" in printed
+    assert checkpoints.in_run(tmp_path / "run") == []
+
+
+def under_way(folder, run_dir) -> tuple[subprocess.Popen, list[psutil.Process]]:
+    """A run that has begun to learn, and the processes it has begun."""
+    endless = {"max_steps": 100_000, "save_every": 100_000}
+    process = start(folder, *words(folder, run_dir, **endless, **TINY))
+    deadline = time.monotonic() + 60
+    while len(metrics(run_dir) if (run_dir / "metrics.jsonl").exists() else []) < 20:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    return process, psutil.Process(process.pid).children(recursive=True)
+
+
+def test_sigterm_to_all_of_its_processes_saves_and_ends_it(folder, tmp_path):
+    process, _ = under_way(folder, tmp_path / "run")
+    os.killpg(process.pid, signal.SIGTERM)
+    printed, _ = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM, printed
+    (saved,) = checkpoints.in_run(tmp_path / "run")
+    assert checkpoints.read(saved)[0]["step"] == metrics(tmp_path / "run")[-1]["step"]
+
+
+def test_if_it_is_killed_its_processes_end(folder, tmp_path):
+    process, others = under_way(folder, tmp_path / "run")
+    assert len(others) >= 2
+    process.kill()
+    process.communicate(timeout=60)
+    _, alive = psutil.wait_procs(others, timeout=30)
+    assert alive == []
+
+
 @pytest.mark.parametrize(
     ("changes", "line"),
     [
@@ -118,3 +205,23 @@ def test_what_it_cannot_do_is_refused(folder, tmp_path, changes, line):
     with pytest.raises(ValueError, match=line):
         train(config, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("word", "environment", "line"),
+    [
+        ("--val_sharp_path=elsewhere", {}, "--val_* cannot go with KERAS_BACKEND=jax"),
+        ("--xla", {}, "--xla cannot go with KERAS_BACKEND=jax"),
+        ("--flips", {"TF_CONFIG": "{}"}, "TF_CONFIG cannot go with KERAS_BACKEND=jax"),
+        ("--gpu=77", {}, "--gpu 77: no such GPU"),
+    ],
+)
+def test_flags_it_cannot_follow_are_refused(
+    folder, tmp_path, capsys, monkeypatch, word, environment, line
+):
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert train.main([*words(folder, tmp_path / "run"), word]) == 1
+    assert line in capsys.readouterr().err

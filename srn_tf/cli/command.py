@@ -26,7 +26,7 @@ def define_device_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_integer(
         "threads",
         0,
-        "processor threads to compute with; 0 uses all cores.",
+        "processor threads to compute with, or processes that make batches; 0: as many as cores.",
         lower_bound=0,
         upper_bound=1024,
         flag_values=values,
@@ -137,7 +137,7 @@ def start_tensorflow(gpu: str | None, threads: int) -> None:
         ValueError: if `gpu` names none that is there.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ["KERAS_BACKEND"] = "tensorflow"  # training, inference and export are TensorFlow
+    os.environ["KERAS_BACKEND"] = "tensorflow"  # inference and export are TensorFlow
     if gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu
     with _quiet_stderr():
@@ -153,6 +153,29 @@ def start_tensorflow(gpu: str | None, threads: int) -> None:
         cv2.setNumThreads(threads)
         tf.config.threading.set_intra_op_parallelism_threads(threads)
         tf.config.threading.set_inter_op_parallelism_threads(threads)
+
+
+def start_jax(gpu: str | None) -> None:
+    """Imports JAX and sets it up as the flag says.
+
+    Raises:
+        ValueError: if JAX is not installed, or `gpu` names none that is there.
+    """
+    on_processor = gpu is not None and gpu.startswith("-")
+    if on_processor:
+        os.environ["JAX_PLATFORMS"] = "cpu"
+    elif gpu is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpu
+    try:
+        import jax
+
+        device = jax.default_backend()
+    except ImportError:
+        raise ValueError("KERAS_BACKEND=jax, but JAX is not installed: pip install jax") from None
+    except RuntimeError:  # none that JAX can use
+        device = "cpu"
+    if gpu is not None and not on_processor and device == "cpu":
+        raise ValueError(f"--gpu {gpu}: no such GPU, or JAX cannot use it (--gpu -1: none)")
 
 
 @contextlib.contextmanager

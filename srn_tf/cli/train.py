@@ -5,7 +5,7 @@ import os
 
 from absl import flags
 
-from srn_tf.cli.command import define_device_flags, require, run, start_tensorflow
+from srn_tf.cli.command import define_device_flags, require, run, start_jax, start_tensorflow
 from srn_tf.config import DECAYS, MODELS, PRECISIONS, TrainingConfig, model_config
 
 SUMMARY = """trains a deblurring network.
@@ -112,7 +112,9 @@ def define_flags() -> flags.FlagValues:
     positive = {"lower_bound": 1, "flag_values": values}
     flags.DEFINE_integer("save_every", 1000, "steps between checkpoints.", **positive)
     flags.DEFINE_integer("validate_every", 1000, "steps between validations.", **positive)
-    flags.DEFINE_integer("log_every", 20, "steps between points in TensorBoard.", **positive)
+    flags.DEFINE_integer(
+        "log_every", 20, "steps between points in TensorBoard; on JAX between writes.", **positive
+    )
     flags.DEFINE_float(
         "max_minutes",
         0.0,
@@ -211,11 +213,14 @@ def execute(values: flags.FlagValues) -> int:
     held_out = held_out_config(values, config)
     options = {name: values[name].value for name in _LOOP}
     if os.environ.get("KERAS_BACKEND") == "jax":
-        if held_out or values.xla:
-            flag = "xla" if values.xla else "val_*"
-            raise ValueError(f"--{flag} cannot go with KERAS_BACKEND=jax; see the README")
-        if values.gpu is not None:
-            os.environ["CUDA_VISIBLE_DEVICES"] = values.gpu
+        others = {
+            "--val_*": held_out,
+            "--xla": values.xla,
+            "TF_CONFIG": os.environ.get("TF_CONFIG"),
+        }
+        if wrong := [name for name, value in others.items() if value]:
+            raise ValueError(f"{wrong[0]} cannot go with KERAS_BACKEND=jax; see the README")
+        start_jax(values.gpu)
         from srn_tf.jax_training import train
 
         ended_by = train(config, values.run_dir, processes=values.threads, **options)

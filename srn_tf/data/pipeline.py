@@ -1,9 +1,4 @@
-"""The tf.data pipeline: batches that are a function of (seed, position) alone.
-
-Position p of a run is example p % n of epoch p // n, in an order shuffled anew every epoch by a
-permutation that needs no buffer. So a run can start at any step and sees what it would have seen,
-and several workers can each take their rows of the same batches.
-"""
+"""The tf.data pipeline: the batches of `sources.make_batch`, made ahead on all cores."""
 
 import numpy as np
 import tensorflow as tf
@@ -46,18 +41,12 @@ class Batches:
         if batch_size % workers:
             raise ValueError(f"batch_size {batch_size} must be a multiple of the {workers} workers")
         rows = batch_size // workers
-        size, count = source.crop_size, len(source)
+        size = source.crop_size
 
-        def order(position):
-            epoch, place = position // count, position % count
-            # The seed must be two or more numbers, the largest index is inclusive.
-            index = tf.random.experimental.index_shuffle(place, [seed, epoch], count - 1)
-            return index, position
-
-        def load(indices, positions):
-            own = slice(worker * rows, (worker + 1) * rows)
+        def load(positions):
+            own = positions[worker * rows : (worker + 1) * rows]
             # One call for the batch: each has to wait for Python's lock.
-            pixels = tf.numpy_function(self._examples, [indices[own], positions[own]], tf.uint8)
+            pixels = tf.numpy_function(self._examples, [own], tf.uint8)
             pixels = tf.ensure_shape(pixels, (2, rows, size, size, 3))
             pictures = tf.cast(pixels, tf.float32) / 255
             if channels == 1:
@@ -66,15 +55,14 @@ class Batches:
 
         self._dataset = (
             tf.data.Dataset.counter(start_step * batch_size)
-            .map(order)
             .batch(batch_size)
             .map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
             .prefetch(2)
         )
 
-    def _examples(self, indices, positions) -> np.ndarray:
+    def _examples(self, positions) -> np.ndarray:
         try:
-            return make_batch(self._source, indices, positions, self._seed)
+            return make_batch(self._source, positions, self._seed)
         except Exception as error:
             # tf.data would give it back with a traceback inside the message.
             self._error = self._error or error

@@ -1,4 +1,11 @@
-"""The examples that a training configuration names, one by one and in batches."""
+"""The examples that a training configuration names, one by one and in batches.
+
+Position p of a run is example p % n of epoch p // n, in an order shuffled anew every epoch. What is
+at a position is a function of (seed, position) alone: a run can start at any step and sees what it
+would have seen, and several workers can each make their rows of the same batches.
+"""
+
+import functools
 
 import numpy as np
 
@@ -32,25 +39,30 @@ def create_source(config: TrainingConfig):
     return AugmentedSource(source, *changes) if any(changes) else source
 
 
-def make_batch(source, indices, positions, seed: int) -> np.ndarray:
-    """Examples of a source, each a function of the seed and of its position in the run alone.
+@functools.lru_cache(2)
+def _order(seed: int, epoch: int, count: int) -> np.ndarray:
+    return np.random.default_rng([seed, epoch]).permutation(count)
+
+
+def make_batch(source, positions, seed: int) -> np.ndarray:
+    """The examples at some positions of a run.
 
     Args:
-        source: has `crop_size`, and `example(index, rng)` -> (blurred, sharp), uint8
+        source: has a length, `crop_size`, and `example(index, rng)` -> (blurred, sharp), uint8
             [size, size, 3].
-        indices: which examples.
-        positions: theirs in the run, counted from its first example.
-        seed: of the run.
+        positions: counted from the first example of the run.
+        seed: of order and crops.
 
     Returns:
-        uint8 [2, len(indices), size, size, 3]: blurred, then sharp.
+        uint8 [2, len(positions), size, size, 3]: blurred, then sharp.
 
     Raises:
         ValueError: as the source.
     """
-    size = source.crop_size
-    pixels = np.empty((2, len(indices), size, size, 3), np.uint8)
-    for row, (index, position) in enumerate(zip(indices, positions, strict=True)):
-        rng = np.random.default_rng([seed, int(position)])
-        pixels[0, row], pixels[1, row] = source.example(int(index), rng)
+    size, count = source.crop_size, len(source)
+    pixels = np.empty((2, len(positions), size, size, 3), np.uint8)
+    for row, position in enumerate(map(int, positions)):
+        index = int(_order(seed, position // count, count)[position % count])
+        rng = np.random.default_rng([seed, position])
+        pixels[0, row], pixels[1, row] = source.example(index, rng)
     return pixels
