@@ -5,7 +5,6 @@ and LiteRT run in float32, OpenVINO also in bfloat16, which is a setting of its 
 """
 
 import functools
-import os
 import pathlib
 import tempfile
 
@@ -16,7 +15,7 @@ import skimage.data
 import skimage.transform
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
-from timing import SECONDS, arguments, measure, table, write_results
+from timing import SECONDS, arguments, cores, measure, table, without_gpu, write_results
 
 from srn_tf import checkpoints, create_model
 from srn_tf.arrays import restore_arrays
@@ -31,9 +30,10 @@ def main() -> None:
     parser.add_argument("--checkpoint", help="in place of --model")
     parser.add_argument("--height", type=int, default=720, help="pixels (default: 720)")
     parser.add_argument("--width", type=int, default=1280, help="pixels (default: 1280)")
-    parser.add_argument("--repeats", type=int, default=3, help="timed calls each (default: 3)")
+    parser.add_argument("--repeats", type=int, default=5, help="timed calls each (default: 5)")
     parser.add_argument("--fixed", action="store_true", help="export for this size alone")
     options = parser.parse_args()
+    without_gpu()
     size = (options.height, options.width)
     photo = skimage.transform.resize(skimage.data.coffee(), size)
     picture = np.rint(photo * 255).astype(np.uint8)
@@ -84,7 +84,7 @@ def restorers(options, folder: pathlib.Path, size) -> dict:
         formats["OpenVINO", precision] = functools.partial(run_openvino, network)
 
     export(model, folder / "deblur.tflite", "litert", size=size)
-    interpreter = Interpreter(str(folder / "deblur.tflite"), num_threads=os.cpu_count())
+    interpreter = Interpreter(str(folder / "deblur.tflite"), num_threads=cores())
     runner = interpreter.get_signature_runner()
     formats["LiteRT", "float32"] = lambda image: runner(image=image)["restored"]
 

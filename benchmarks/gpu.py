@@ -2,9 +2,12 @@
 
     KERAS_BACKEND=jax python benchmarks/gpu.py
 
-First the float32 result is compared with the authors' numbers, on the device itself. Then, in each
-precision: a large matmul, which is the ceiling; one picture of 1280x720; forward passes and
-training steps on crops, over batch sizes, until one fails or the rate no longer grows. Work is
+First float32 results are compared with the authors' numbers, on the device itself: the outputs of
+the compiled network, and the losses of eight compiled training steps. Then, in each precision: a
+large matmul, which is the ceiling; one picture of 1280x720; forward passes and training steps on
+crops, over batch sizes, until memory is short or the rate no longer grows. The best batch is
+marked. (On PyTorch, Keras turns the inputs of each convolution to that library's layout: JAX shows
+what the network can do.) Work is
 counted as two operations for each multiplication of a convolution, and a training step as three
 forward passes. float32 is exact float32; tf32 multiplies float32 on tensor cores, as libraries do
 by default.
@@ -16,12 +19,21 @@ import gc
 import importlib.util
 import os
 import pathlib
+import re
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # the package need not be installed, which would bring TensorFlow
 
-from timing import SECONDS, arguments, measure, overrides_of, table, write_results
+from timing import (
+    SECONDS,
+    arguments,
+    checked_config,
+    measure,
+    overrides_of,
+    table,
+    write_results,
+)
 
 os.environ.setdefault("KERAS_BACKEND", "jax" if importlib.util.find_spec("jax") else "torch")
 os.environ.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", "0.95")
@@ -44,32 +56,47 @@ COLUMNS = {
     "pictures/s": "{pictures_per_second:8}",
     "TFLOP/s": "{tflops:7.2f}",
     "of matmul": "{of_matmul:.0%}",
+    "note": "{note}",
 }
-PARITY = 1e-4  # of the largest output, in float32
+PARITY = 1e-4  # of the largest output, and of each loss, in float32
+# Libraries have several words for it.
+_NO_MEMORY = re.compile(r"RESOURCE_EXHAUSTED|out of memory|OutOfMemory", re.IGNORECASE)
 
 
-def check_parity() -> float:
-    """The largest error of the float32 result, as a part of the largest output."""
+def check_parity() -> dict[str, float]:
+    """The largest errors in float32: of the outputs as a part of the largest, of each loss."""
     sys.path.insert(0, str(ROOT / "tests"))
     from reference import golden
 
     use_precision("float32")
     model, reference = golden("color")
-    outputs = [keras.ops.convert_to_numpy(output) for output in model(reference["x"])]
-    return max(
-        float(np.abs(output - expected).max() / np.abs(expected).max())
-        for scale, output in enumerate(outputs)
-        for expected in [reference[f"y{scale}"]]
-    )
+    outputs = map(keras.ops.convert_to_numpy, forward(model, reference["x"])())
+    expected = [reference[f"y{scale}"] for scale in range(3)]
+    forward_error = [
+        np.abs(output - right).max() / np.abs(right).max()
+        for output, right in zip(outputs, expected, strict=True)
+    ]
+    schedule = learning_rate_schedule("polynomial", 1e-4, 0.0, 20)
+    pairs = reference["train_blurred"], reference["train_sharp"]
+    step = training_step(model, keras.optimizers.Adam(schedule, epsilon=1e-8), *pairs)
+    right = reference["train_loss"]
+    losses = np.array([float(step()) for _ in right])
+    return {
+        "parity": float(np.max(forward_error)),
+        "parity_of_losses": float(np.max(np.abs(losses / right - 1))),
+    }
 
 
 class Bench:
     """Rows of measurements, each beside the ceiling of its precision."""
 
-    def __init__(self, options, parity: float):
-        self.options, self.parity = options, parity
+    def __init__(self, options, parity: dict[str, float]):
+        self.options = options
         self.rows, self.ceilings = [], {}
         overrides = overrides_of(options, "kernel_size", "blocks")
+        backend = keras.backend.backend()
+        self.about = {"device": device(), "backend": backend, "model": options.model}
+        self.about |= overrides | parity
         self.create_model = lambda policy: create_model(options.model, dtype=policy, **overrides)
         self.channels = MODELS[options.model].channels
         self.macs_a_pixel = macs_a_pixel(options.model, **overrides)
@@ -95,21 +122,23 @@ class Bench:
         return self._network_row("training", precision, batch, height, width, call, 3)
 
     def over_batches(self, kind, precision: str) -> None:
-        """Until one fails, as for lack of memory, or two in a row have gained nothing."""
-        side = self.options.crop_size
-        rates = []
+        """Until memory is short, or two in a row have gained nothing."""
+        side, rows = self.options.crop_size, []
         for batch in self.options.batch_sizes:
             try:
-                rates.append(kind(precision, batch, side, side)["pictures_per_second"])
+                rows.append(kind(precision, batch, side, side))
             except Exception as error:
-                if not rates:
+                if not rows or not _NO_MEMORY.search(repr(error)):
                     raise
-                # Libraries have many words for a lack of memory.
-                print(f"batch {batch} failed: {repr(error)[:200]}", flush=True)
-                gc.collect()
-                break
-            if len(rates) > 2 and max(rates[-2:]) < rates[-3]:
-                break
+                rows[-1]["note"] = f"batch {batch}: not enough memory"
+            else:
+                rates = [row["pictures_per_second"] for row in rows]
+                if len(rates) < 3 or max(rates[-2:]) >= rates[-3]:
+                    continue
+            break
+        gc.collect()  # here, where the error no longer holds what it could not use
+        best = max(rows, key=lambda row: row["pictures_per_second"])
+        best["note"] = "; ".join(filter(None, ["best", best.get("note")]))
 
     def _network_row(self, what, precision, batch, height, width, call, passes) -> dict:
         work = passes * 2 * self.macs_a_pixel * batch * height * width
@@ -128,11 +157,13 @@ class Bench:
             row["pictures_per_second"] = round(sizes["batch"] / timing.median, 2)
         row |= {"of_matmul": round(speed / self.ceilings[precision], 3)}
         self.rows.append(row)
-        backend = keras.backend.backend()
-        more = {"device": device(), "backend": backend, "model": self.options.model}
-        write_results(f"gpu-{backend}", self.options, self.rows, **more, parity=self.parity)
+        self.write(complete=False)
         print(table([row], COLUMNS).splitlines()[2], flush=True)
         return row
+
+    def write(self, complete: bool) -> None:
+        name = f"gpu-{self.about['backend']}"
+        write_results(name, self.options, self.rows, complete, **self.about)
 
 
 def main() -> None:
@@ -167,25 +198,35 @@ def main() -> None:
         default=3,
         help="after two rounds no further one after this long (default: 3)",
     )
-    parser.add_argument("--cpu", action="store_true", help="go on where there is no GPU")
+    parser.add_argument(
+        "--cpu", action="store_true", help="go on where there is no GPU; with --output"
+    )
     options = parser.parse_args()
     backend = keras.backend.backend()
     if backend not in ("jax", "torch"):
         parser.error(f"KERAS_BACKEND must be jax or torch, not {backend}")
     if device() == "cpu" and not options.cpu:
         parser.error(f"{backend} sees no GPU; --cpu measures the processor all the same")
-    error = check_parity()
+    if options.cpu and not options.output:
+        parser.error("--cpu needs --output: results/ is for figures of GPUs")
+    multiple = checked_config(parser, options, options.model).size_multiple
+    for side in (*options.latency_size, options.crop_size):
+        if side % multiple:
+            parser.error(f"{side}: {options.model} needs multiples of {multiple}")
+    parity = check_parity()
     print(f"{device()}, Keras on {backend}")
-    print(f"float32 against the authors' numbers: {error:.1e} of the largest output")
-    if error > PARITY:
-        sys.exit(f"gpu.py: the network computes something else: {error:.1e} is above {PARITY:g}")
-    bench = Bench(options, error)
+    for what, error in zip(("outputs", "losses"), parity.values(), strict=True):
+        print(f"float32 against the authors' {what}: an error of {error:.1e}")
+        if not error <= PARITY:  # nan, too
+            sys.exit(f"gpu.py: the network computes something else: not within {PARITY:g}")
+    bench = Bench(options, parity)
     for precision in options.precisions:
         bench.matmul(precision)
         width, height = options.latency_size
         bench.forward(precision, 1, height, width)
         bench.over_batches(bench.forward, precision)
         bench.over_batches(bench.training, precision)
+    bench.write(complete=True)
     print(f"\n{options.model}\n{table(bench.rows, COLUMNS)}")
 
 

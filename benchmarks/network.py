@@ -1,8 +1,8 @@
 """Forward pass on the processor: seconds, TFLOP/s, percent of a large matmul, and peak memory.
 
 All alternatives of a picture size take turns, each in a process of its own, and so do matmuls of
-each precision, in TensorFlow and where it is installed in PyTorch: the faster is the ceiling. Two
-operations count for each multiplication of a convolution.
+each precision, in those of TensorFlow and PyTorch that are installed: the faster is what the others
+are compared with. Two operations count for each multiplication of a convolution.
 --peers puts the same network in plain PyTorch (eager and compiled) and in OpenVINO beside ours.
 """
 
@@ -11,22 +11,28 @@ import functools
 import importlib.util
 import os
 import pathlib
+import sys
 import tempfile
 
 from timing import (
     SECONDS,
     Worker,
     arguments,
+    checked_config,
+    cores,
     measure,
     overrides_of,
     table,
+    without_gpu,
     write_results,
 )
 
 from srn_tf.config import MODELS, PRECISIONS
 
-MATMUL = 2048  # side of the matrices
-ON_PROCESSOR = {"CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu"}
+MATMUL = 4096  # side of the matrices
+# Otherwise glibc gives memory of 32 MiB or more back to the system each time, and takes it anew:
+# PyTorch's guide to tuning says to avoid that.
+MALLOC = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(1 << 40)}
 COLUMNS = {
     "": "{what}",
     "precision": "{precision}",
@@ -78,7 +84,7 @@ def make_torch(name: str, overrides: dict, precision: str, size, compiled: bool)
     from srn_tf import create_model
 
     model = create_model(name, **overrides)
-    torch.set_num_threads(os.cpu_count())
+    torch.set_num_threads(cores())
     network = TorchNetwork(model, getattr(torch, precision))
     x = torch.tensor(pictures_of(size, model.config.channels)).permute(0, 3, 1, 2)
     if compiled:
@@ -97,12 +103,12 @@ def write_openvino(name: str, overrides: dict, folder):
 
 
 def make_openvino(folder, precision: str, size):
-    """The exported network; it takes and gives colour."""
+    """The exported network."""
     import openvino
 
     hint = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}[precision]
     hints = {"INFERENCE_PRECISION_HINT": hint, "PERFORMANCE_HINT": "LATENCY"}
-    hints["INFERENCE_NUM_THREADS"] = os.cpu_count()
+    hints["INFERENCE_NUM_THREADS"] = cores()
     core = openvino.Core()
     model = core.read_model(folder / "model.xml")
     model.reshape([*size, 3])
@@ -113,6 +119,8 @@ def make_openvino(folder, precision: str, size):
 
 def compare(alternatives: dict, work: float, options) -> list[dict]:
     """Times alternatives in turn, each in a process of its own, beside matmuls.
+
+    What cannot be made is told of and left out.
 
     Args:
         alternatives: (what, precision) -> (Keras backend, function that makes the call, its
@@ -125,18 +133,22 @@ def compare(alternatives: dict, work: float, options) -> list[dict]:
         peak memory, and its time as a multiple of ours in that precision.
     """
     precisions = dict.fromkeys(precision for _, precision in alternatives)
-    matmuls = {
-        (f"matmul, {name}", precision): (backend, make_matmul, precision)
+    installed = list(filter(importlib.util.find_spec, ("tensorflow", "torch"))) or ["jax"]
+    ceilings = {
+        (f"matmul, {backend}", precision): (backend, make_matmul, precision)
         for precision in precisions
-        for name, backend in (("TensorFlow", "tensorflow"), ("PyTorch", "torch"))
-        if importlib.util.find_spec(backend)
+        for backend in installed
     }
     with contextlib.ExitStack() as stack:
         calls = {}
-        for key, (backend, *make) in (matmuls | alternatives).items():
-            environment = {"KERAS_BACKEND": backend, **ON_PROCESSOR}
-            calls[key] = Worker(*make, environment=environment)
-            stack.callback(calls[key].close)
+        for key, (backend, *make) in (ceilings | alternatives).items():
+            try:
+                worker = Worker(*make, environment={"KERAS_BACKEND": backend, **MALLOC})
+            except RuntimeError as error:
+                left_out(", ".join(key), str(error).strip().splitlines()[-1])
+                continue
+            stack.callback(worker.close)
+            calls[key] = worker
         timings = measure(calls, options.repeats, options.seconds)
     rows = []
     for precision in precisions:
@@ -145,17 +157,23 @@ def compare(alternatives: dict, work: float, options) -> list[dict]:
             what: (2 * MATMUL**3 if what.startswith("matmul") else work) / timing.median
             for what, timing in own.items()
         }
-        ceiling = max(speed for what, speed in speeds.items() if what.startswith("matmul"))
-        ours = next(timing.median for what, timing in own.items() if what.startswith("srn_tf"))
+        matmuls = [speed for what, speed in speeds.items() if what.startswith("matmul")]
+        ours = next((t.median for what, t in own.items() if what.startswith("srn_tf")), None)
+        if not (matmuls and ours):
+            sys.exit(f"{precision}: nothing to compare")
         for what, timing in own.items():
             row = {"what": what, "precision": precision, **timing.row()}
             row |= {"tflops": round(speeds[what] / 1e12, 3)}
-            row |= {"of_matmul": round(speeds[what] / ceiling, 3)}
+            row |= {"of_matmul": round(speeds[what] / max(matmuls), 3)}
             row |= {"peak_gb": round(calls[what, precision].peak_gb, 2)}
             if not what.startswith("matmul"):
                 row["ratio"] = round(timing.median / ours, 3)
             rows.append(row)
     return rows
+
+
+def left_out(what: str, why: str) -> None:
+    print(f"left out: {what}: {why}", flush=True)
 
 
 def measure_size(options, name: str, size, folder: pathlib.Path) -> list[dict]:
@@ -170,12 +188,14 @@ def measure_size(options, name: str, size, folder: pathlib.Path) -> list[dict]:
         args = (name, overrides, precision, size)
         for backend in options.backends:
             calls[f"srn_tf, {backend}", precision] = (backend, make_forward, *args)
-    if options.peers and importlib.util.find_spec("torch"):
+    if options.peers:
         args = (name, overrides, "bfloat16", size)
         for kind in ("eager", "compiled"):
             call = ("torch", make_torch, *args, kind == "compiled")
             calls[f"PyTorch, {kind}", "bfloat16"] = call
-    if options.peers and importlib.util.find_spec("openvino"):
+    if options.peers and MODELS[name].channels != 3:
+        left_out("OpenVINO", f"an export of {name} takes colour, three times the work")
+    elif options.peers:
         if not (folder / name).exists():
             tensorflow = {"KERAS_BACKEND": "tensorflow"}
             Worker(write_openvino, name, overrides, folder / name, environment=tensorflow).close()
@@ -213,22 +233,29 @@ def main() -> None:
         "--seconds",
         type=float,
         default=30,
-        help="after two rounds of a size no further one after this long (default: 30)",
+        help="after three rounds of a size no further one after this long (default: 30)",
     )
     options = parser.parse_args()
     if "all" in options.backends:
         options.backends = list(filter(importlib.util.find_spec, BACKENDS))
     if options.peers and "bfloat16" not in options.precisions:
         parser.error("--peers compares in bfloat16: it must be one of --precisions")
-    names = MODELS if "all" in options.models else options.models
-    rows = []
+    names = list(MODELS) if "all" in options.models else options.models
+    sizes = {text: size_of(text) for text in options.sizes}
+    for name in names:
+        multiple = checked_config(parser, options, name).size_multiple
+        for text, (_, height, width) in sizes.items():
+            if height % multiple or width % multiple:
+                parser.error(f"{text}: {name} needs multiples of {multiple}")
+    os.environ.setdefault("KERAS_BACKEND", options.backends[0])
+    without_gpu()
+    rows, runs = [], [(name, text) for name in names for text in sizes]
     with tempfile.TemporaryDirectory() as folder:
-        for name in names:
-            for text in options.sizes:
-                print(f"\n{name}, forward pass, {text}", flush=True)
-                rows += (new := measure_size(options, name, size_of(text), pathlib.Path(folder)))
-                print(table(new, COLUMNS), flush=True)
-                write_results("network", options, rows)
+        for name, text in runs:
+            print(f"\n{name}, forward pass, {text}", flush=True)
+            rows += (new := measure_size(options, name, sizes[text], pathlib.Path(folder)))
+            print(table(new, COLUMNS), flush=True)
+            write_results("network", options, rows, complete=(name, text) == runs[-1])
 
 
 if __name__ == "__main__":

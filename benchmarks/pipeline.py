@@ -1,13 +1,13 @@
 """Training pairs a second, from files to float32 batches: list of PNGs, of JPEGs, store, synthesis.
 
-Pictures of 1280x720 with the noise of a camera, in a temporary folder. Beside the lists: the same
-pictures read and decoded by as many threads as there are cores, and nothing else done to them. All
-in turn, again and again, because machines drift.
+Pictures of 1280x720 with the noise of a camera, in a temporary folder; they are few, and come from
+the system's page cache. Beside the lists: the same pictures read and decoded by as many threads as
+there are cores, and nothing else done to them. Synthesis also by the processes that feed JAX, to
+uint8 batches. All in turn, again and again, because machines drift.
 """
 
 import concurrent.futures
 import itertools
-import os
 import pathlib
 import statistics
 import tempfile
@@ -16,12 +16,14 @@ import time
 import cv2
 import numpy as np
 import skimage.data
-from timing import arguments, table, write_results
+from timing import arguments, cores, table, without_gpu, write_results
 
+from srn_tf.config import TrainingConfig, model_config
 from srn_tf.data.lists import PairSource
 from srn_tf.data.pipeline import Batches
 from srn_tf.data.store import PackedSource, pack
 from srn_tf.data.synthesis import SyntheticSource
+from srn_tf.data.workers import BatchProcesses
 from srn_tf.images import write_image
 
 WARM_UP = 6  # batches: what is read ahead, and TensorFlow's choice of how many threads
@@ -70,15 +72,32 @@ def through_pipeline(source, options) -> tuple[float, float]:
     return rates
 
 
+def through_processes(folder, source, options) -> tuple[float, float]:
+    """What comes out of the processes that feed JAX; their processor time is not known here."""
+    count = max(4, round(options.seconds * one_thread(source) / options.batch_size))
+    config = TrainingConfig(
+        "color",
+        model_config("color"),
+        sharp_path=str(folder),
+        crop_size=options.crop_size,
+        batch_size=options.batch_size,
+    )
+    warm_up = 3 * cores() + WARM_UP
+    with BatchProcesses(config, 0, 2 * warm_up + count) as batches:
+        for _ in itertools.islice(batches, warm_up):
+            pass
+        rate, _ = timed(count * options.batch_size, lambda: list(itertools.islice(batches, count)))
+        return rate, float("nan")
+
+
 def decoding(source: PairSource, options) -> tuple[float, float]:
     """Pairs read and decoded by all cores."""
-    cores = os.cpu_count()
-    count = max(2 * cores, round(options.seconds * cores * one_thread(source)))
+    count = max(2 * cores(), round(options.seconds * cores() * one_thread(source)))
 
     def read(index):
         source.read(index % len(source))
 
-    with concurrent.futures.ThreadPoolExecutor(cores) as pool:
+    with concurrent.futures.ThreadPoolExecutor(cores()) as pool:
         return timed(count, lambda: list(pool.map(read, range(count))))
 
 
@@ -98,6 +117,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=7, help="rounds (default: 7)")
     parser.add_argument("--seconds", type=float, default=2, help="of each, roughly (default: 2)")
     options = parser.parse_args()
+    without_gpu()
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
         lists = {kind: write_pairs(folder, kind, options.pairs) for kind in ("png", "jpg")}
@@ -112,6 +132,9 @@ def main() -> None:
             "JPEG list": lambda: through_pipeline(jpg, options),
             "packed": lambda: through_pipeline(packed, options),
             "synthetic blur, JPEG": lambda: through_pipeline(synthetic, options),
+            "the same, for JAX": lambda: through_processes(
+                folder / "jpg" / "sharp", synthetic, options
+            ),
         }
         rates = {name: [] for name in rows}
         for _ in range(options.repeats):
@@ -121,7 +144,8 @@ def main() -> None:
     for name, values in rates.items():
         clock, processor = zip(*values, strict=True)
         numbers = {"median": statistics.median(clock), "min": min(clock), "max": max(clock)}
-        numbers |= {"a_processor_second": statistics.median(processor)}
+        if not np.isnan(processor).any():
+            numbers |= {"a_processor_second": statistics.median(processor)}
         row = {"what": name, "repeats": len(values)}
         row |= {key: round(number, 1) for key, number in numbers.items()}
         if name.endswith("list"):
@@ -129,7 +153,7 @@ def main() -> None:
             share, _ = np.median(np.divide(values, alone), axis=0)
             row |= {"of_decoding": round(share, 3)}
         rows.append(row)
-    print(f"pairs of {options.crop_size}x{options.crop_size} a second, {os.cpu_count()} cores")
+    print(f"pairs of {options.crop_size}x{options.crop_size} a second, {cores()} cores")
     columns = {"": "{what}", "median": "{median}", "min": "{min}", "max": "{max}"}
     columns |= {"a processor second": "{a_processor_second}"}
     print(table(rows, columns | {"of decoding alone": "{of_decoding:.0%}"}))

@@ -1,7 +1,8 @@
 """Writes the figures of `results/` into the README, between the marks <!-- network --> and
 <!-- /network -->; with --check it only says whether they are those.
 
-Each table is followed by the command, the machine, the versions and the date of its file.
+Each table is followed by the command, the machine, the versions and the date of its file. A file
+that is not complete, or has a median of fewer than three calls, is refused.
 """
 
 import argparse
@@ -10,7 +11,7 @@ import pathlib
 import re
 import sys
 
-from timing import RESULTS, table
+from timing import RESULTS, ROUNDS, table
 
 from srn_tf.files import atomic_file
 
@@ -29,58 +30,74 @@ _VERSIONS = {
 
 
 _MEDIAN = "{median:.3g} ({min:.3g} to {max:.3g})"
-_WORK = "{median:.3g} s, {of_matmul:.0%}"
+_WORK = f"{_MEDIAN} s, {{of_matmul:.0%}}"
 
 
-def network(rows) -> str:
-    rows = [row for row in rows if row["model"] == "color"]
-    return pivot(rows, "`color`", "{width}x{height}, {batch}", "{what}, {precision}", _WORK)
+def network(results) -> str:
+    down = "{model}, {width}x{height}, {batch}"
+    return pivot(results["rows"], "network, picture, batch", down, "{what}, {precision}", _WORK)
 
 
-def training(rows) -> str:
-    rows = [row for row in rows if row["model"] == "color"]
-    down = "{batch} crops of {crop_size}x{crop_size}"
-    return pivot(rows, "`color`, a step on", down, "{what}, {precision}", _WORK)
+def training(results) -> str:
+    down = "{model}, {batch} crops of {crop_size}x{crop_size}"
+    return pivot(results["rows"], "a step of", down, "{what}, {precision}", _WORK)
 
 
-def export(rows) -> str:
-    return pivot(rows, "seconds", "{what}", "{precision}", _MEDIAN)
+def export(results) -> str:
+    corner = "{model}, {width}x{height}, seconds".format_map(results)
+    return pivot(results["rows"], corner, "{what}", "{precision}", _MEDIAN)
 
 
-def scaling(rows) -> str:
-    cell = "{median:.3g} s, {peak_gb:.1f} GB"
-    return pivot(rows, "one picture of", "{width}x{height}", "{what}", cell)
+def scaling(results) -> str:
+    kernel = "{kernel_size}x{kernel_size}, ".format_map(results) if "kernel_size" in results else ""
+    corner = f"{results['model']}, {kernel}{results['precision']}"
+    cell = f"{_MEDIAN} s, {{peak_gb:.1f}} GB"
+    return pivot(results["rows"], corner, "{width}x{height}", "{what}", cell)
 
 
-def pipeline(rows) -> str:
+def pipeline(results) -> str:
     rates = {"source": "{what}", "pairs a second": "{median} ({min} to {max})"}
-    return table(rows, rates | {"of decoding alone": "{of_decoding:.0%}"})
+    return table(results["rows"], rates | {"of decoding alone": "{of_decoding:.0%}"})
 
 
-def folder(rows) -> str:
-    return table(rows, {"PNGs of 1280x720": "{what}", "seconds": _MEDIAN})
+def folder(results) -> str:
+    corner = f"PNGs of 1280x720, {results['precision']}"
+    columns = {corner: "{what}", "seconds": _MEDIAN, "pictures/s": "{pictures_per_second:.3g}"}
+    return table(results["rows"], columns)
 
 
-def gpu(rows) -> str:
-    columns = {"": "{what}, {precision}", "size, batch": "{size}", "seconds": _MEDIAN}
-    columns |= {"pictures/s": "{pictures_per_second}", "TFLOP/s": "{tflops:.1f}"}
-    return table(rows, columns | {"of matmul": "{of_matmul:.0%}"})
+def gpu(results) -> str:
+    columns = {results["model"]: "{what}, {precision}", "size, batch": "{size}"}
+    columns |= {"seconds": _MEDIAN, "pictures/s": "{pictures_per_second}"}
+    columns |= {"TFLOP/s": "{tflops:.1f}", "of matmul": "{of_matmul:.0%}", "": "{note}"}
+    parity = "{parity:.0e} of the largest output, and the losses of training within "
+    parity = (parity + "{parity_of_losses:.0e}").format_map(results)
+    return f"{table(results['rows'], columns)}\n\nIn float32 within {parity} of the authors'."
 
 
 def pivot(rows, corner: str, down: str, across: str, cell: str) -> str:
-    """A table of a value by two others, all given as formats of a row; matmuls left out."""
+    """A table of a value by two others, all given as formats of a row; matmuls left out.
+
+    Where a row has a `ratio`, and it is not of ours, it stands with the value.
+    """
     lines: dict[str, dict] = {}
     columns = {corner: "{down}"}
     for row in rows:
         if not row["what"].startswith("matmul"):
             line, column = down.format_map(row), across.format_map(row)
-            lines.setdefault(line, {"down": line})[column] = cell.format_map(row)
+            text = cell.format_map(row)
+            if "ratio" in row and not row["what"].startswith("srn_tf"):
+                text += ", {ratio:.2f} of ours".format_map(row)
+            lines.setdefault(line, {"down": line})[column] = text
             columns[column] = f"{{{column}}}"
     return table(list(lines.values()), columns)
 
 
 def block(name: str, results) -> str:
     """The table of a file and where it comes from."""
+    calls = [row["calls"] for row in results["rows"] if "calls" in row]
+    if not results["complete"] or min(calls, default=ROUNDS) < ROUNDS:
+        sys.exit(f"readme.py: {name}: not complete, or a median of fewer than {ROUNDS} calls")
     kind = name.split("-")[0]
     machine, versions = results["machine"], results["versions"]
     what = results.get("device") or "{cores} cores of {processor}".format(**machine)
@@ -92,7 +109,7 @@ def block(name: str, results) -> str:
         if package in versions
     ]
     source = f"`{results['command']}`, {what}, {', '.join(used)}, {results['date']}."
-    return f"{globals()[kind](results['rows'])}\n\n{source}"
+    return f"{globals()[kind](results)}\n\n{source}"
 
 
 def with_figures(text: str) -> str:

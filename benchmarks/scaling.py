@@ -7,7 +7,16 @@ than one. Beside it is the network on the whole picture at once, up to --whole m
 import math
 import pathlib
 
-from timing import SECONDS, Worker, arguments, measure, overrides_of, table, write_results
+from timing import (
+    SECONDS,
+    Worker,
+    arguments,
+    measure,
+    overrides_of,
+    table,
+    without_gpu,
+    write_results,
+)
 
 from srn_tf.config import MODELS, PRECISIONS
 from srn_tf.files import atomic_file
@@ -77,12 +86,13 @@ def main() -> None:
         "--seconds",
         type=float,
         default=30,
-        help="after two calls no further one after this long (default: 30)",
+        help="after three calls no further one after this long (default: 30)",
     )
     parser.add_argument("--figure", type=pathlib.Path, help="picture to draw (default: none)")
     options = parser.parse_args()
     overrides = overrides_of(options, "kernel_size")
     environment = {"KERAS_BACKEND": "tensorflow"}
+    without_gpu()
     rows = []
     for megapixels in options.megapixels:
         shape = shape_of(megapixels)
@@ -98,7 +108,9 @@ def main() -> None:
             row |= {"a_megapixel": round(timing.median * 1e6 / shape[0] / shape[1], 4)}
             rows.append(row | {"peak_gb": round(call.peak_gb, 2)})
             print(table(rows[-1:], COLUMNS).splitlines()[2], flush=True)
-            write_results("scaling", options, rows, model=options.model)
+            write_results("scaling", options, rows, complete=False)
+    sizes = {"model": options.model, **overrides, "precision": options.precision}
+    write_results("scaling", options, rows, **sizes)
     print(f"\n{options.model}, {options.precision}\n{table(rows, COLUMNS)}")
     if options.figure:
         draw(options.figure, rows)

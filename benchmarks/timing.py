@@ -1,7 +1,8 @@
 """How long calls take, measured in turn, and what is kept of it: tables and JSON files.
 
 The first call of each alternative stands apart (tracing, compilation, first allocations), a second
-warms up, and the steady state is the median of the rest, with the spread from shortest to longest.
+warms up, and the steady state is the median of three or more others, with the spread from shortest
+to longest.
 Alternatives take turns, so that a machine that slows down slows all of them. Each can live in a
 process of its own (`Worker`), with its own Keras backend and its own peak of memory.
 """
@@ -18,20 +19,25 @@ import pathlib
 import platform
 import re
 import statistics
+import subprocess
 import sys
 import time
 import traceback
 
+from srn_tf.config import model_config
 from srn_tf.files import atomic_file
 
 TURN = 0.5  # seconds
-LONG = 10.0  # seconds
+ROUNDS = 3  # at least
 RESULTS = pathlib.Path(__file__).parent / "results"
 # Packages whose versions tell what was measured.
 _PACKAGES = (
     *("srn_tf", "tensorflow", "keras", "jax", "jaxlib", "torch", "openvino"),
     *("onnxruntime", "ai-edge-litert", "numpy", "opencv-python-headless"),
+    *("jax-cuda12-plugin", "jax-cuda13-plugin", "nvidia-cudnn-cu12", "nvidia-cudnn-cu13"),
 )
+# Environment variables that change what is measured.
+_SETTINGS = re.compile(r"(XLA|TF|ONEDNN|OMP|MKL|KMP|MALLOC|TORCH|JAX)_|LD_PRELOAD|CUDA_VISIBLE")
 
 
 @dataclasses.dataclass
@@ -58,21 +64,19 @@ def measure(calls: dict, repeats: int, seconds: float = float("inf")) -> dict[st
     """Times alternatives in turn.
 
     A turn is one call, or where calls are short as many as fill `TURN`; then the first is not
-    counted, in which caches and threads come back from the others. Calls longer than `LONG` are
-    not warmed up.
+    counted, in which caches and threads come back from the others.
 
     Args:
         calls: name -> function that returns only when its work is done.
         repeats: rounds, after the first call of each and one to warm up.
-        seconds: after two rounds no further one is begun when they have taken this long.
+        seconds: after three rounds no further one is begun when they have taken this long.
     """
     timings = {name: Timing(_seconds(call)) for name, call in calls.items()}
-    for name, call in calls.items():
-        if timings[name].first < LONG:
-            call()
+    for call in calls.values():
+        call()
     begin = time.perf_counter()
     for i in range(repeats):
-        if i >= 2 and time.perf_counter() - begin > seconds:
+        if i >= ROUNDS and time.perf_counter() - begin > seconds:
             break
         for name, call in calls.items():
             turn = [_seconds(call)]
@@ -158,7 +162,38 @@ def _peak_memory() -> int:
 
 def overrides_of(options, *names: str) -> dict:
     """The options of a network that were given in place of the model's own."""
-    return {name: value for name in names if (value := getattr(options, name)) is not None}
+    return {name: value for name in names if (value := getattr(options, name, None)) is not None}
+
+
+def checked_config(parser: argparse.ArgumentParser, options, name: str):
+    """The configuration of a network, with what was given in place of its own."""
+    try:
+        return model_config(name, **overrides_of(options, "kernel_size", "blocks"))
+    except (ValueError, TypeError) as error:
+        parser.error(f"{name}: {error}")
+
+
+def cores() -> int:
+    """That this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def without_gpu() -> None:
+    """Hides GPUs from this process and those it starts, before they look for them."""
+    os.environ |= {"CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu"}
+
+
+def _printed(*command: str) -> str:
+    """What a program printed; empty where there is no such program, or it fails."""
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+
+
+def commit() -> str:
+    """The state of the project that is measured, as git names it."""
+    return _printed("git", "-C", str(RESULTS), "describe", "--always", "--dirty", "--abbrev=12")
 
 
 def machine() -> dict:
@@ -173,17 +208,23 @@ def machine() -> dict:
         processor, flags = fields.get("model name", processor), set(fields.get("flags", "").split())
     return {
         "processor": processor,
-        "cores": os.cpu_count(),
+        "cores": cores(),
         "extensions": sorted(flags & {"avx2", "avx512f", "avx512_bf16", "amx_bf16"}),
         "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
         "system": f"{platform.system()} {platform.machine()}",
+        "gpus": _printed(
+            *("nvidia-smi", "--format=csv,noheader"),
+            "--query-gpu=name,memory.total,driver_version",
+        ).splitlines(),
     }
 
 
-def write_results(name: str, options: argparse.Namespace, rows: list[dict], **more) -> None:
+def write_results(
+    name: str, options: argparse.Namespace, rows: list[dict], complete: bool = True, **more
+) -> None:
     """Writes the rows of a benchmark to `--output`, by default results/<name>.json.
 
-    Called after each part of a long run, so that what was measured is kept.
+    Called after each part of a long run, not `complete`, so that what was measured is kept.
     """
     versions = {}
     for package in _PACKAGES:
@@ -193,8 +234,11 @@ def write_results(name: str, options: argparse.Namespace, rows: list[dict], **mo
     results = {
         "benchmark": name,
         "command": " ".join(command),
+        "complete": complete,
+        "commit": commit(),
         "date": datetime.date.today().isoformat(),
         "machine": machine(),
+        "settings": {name: os.environ[name] for name in filter(_SETTINGS.match, os.environ)},
         "versions": {"python": platform.python_version(), **versions},
         **more,
         "rows": rows,

@@ -9,9 +9,11 @@ import importlib.util
 import os
 
 from network import COLUMNS, compare
-from timing import arguments, overrides_of, table, write_results
+from timing import arguments, checked_config, cores, overrides_of, table, without_gpu, write_results
 
 from srn_tf.config import MODELS, PRECISIONS, TrainingConfig, model_config
+
+BACKENDS = ("tensorflow", "jax", "torch")
 
 
 def pairs_of(batch: int, side: int, channels: int):
@@ -37,6 +39,18 @@ def make_step(name: str, overrides: dict, precision: str, batch: int, side: int,
     return lambda: float(trainer.step(blurred, sharp)["loss"])
 
 
+def make_backend_step(name: str, overrides: dict, precision: str, batch: int, side: int):
+    """The same on Keras' JAX or PyTorch."""
+    import keras
+    from backends import training_step
+
+    from srn_tf import create_model
+
+    model = create_model(name, dtype=PRECISIONS[precision], **overrides)
+    pairs = pairs_of(batch, side, model.config.channels)
+    return training_step(model, keras.optimizers.Adam(1e-4), *pairs)
+
+
 def make_torch_step(name: str, overrides: dict, precision: str, batch: int, side: int, compiled):
     """The same in plain PyTorch: Adam in its fused form, forward and loss compiled as one."""
     import torch
@@ -45,7 +59,7 @@ def make_torch_step(name: str, overrides: dict, precision: str, batch: int, side
     from srn_tf import create_model
 
     model = create_model(name, **overrides)
-    torch.set_num_threads(os.cpu_count())
+    torch.set_num_threads(cores())
     network = TorchNetwork(model, getattr(torch, precision), training=True)
     adam = torch.optim.Adam(network.parameters(), lr=1e-4, fused=True)
     scales = model.config.scales
@@ -79,8 +93,12 @@ def measure_batch(options, batch: int) -> list[dict]:
     calls = {}
     for precision in options.precisions:
         args = (name, overrides, precision, batch, side)
-        calls["srn_tf", precision] = ("tensorflow", make_step, *args, options)
-    if options.peers and importlib.util.find_spec("torch"):
+        for backend in options.backends:
+            make = (make_backend_step, *args)
+            if backend == "tensorflow":
+                make = (make_step, *args, options)
+            calls[f"srn_tf, {backend}", precision] = (backend, *make)
+    if options.peers:
         args = (name, overrides, "bfloat16", batch, side)
         for kind in ("compiled", "eager"):
             call = ("torch", make_torch_step, *args, kind == "compiled")
@@ -105,6 +123,13 @@ def main() -> None:
     parser.add_argument("--crop_size", type=int, default=256, help="pixels (default: 256)")
     precisions = ("float32", "bfloat16")
     parser.add_argument("--precisions", nargs="+", default=precisions, choices=PRECISIONS)
+    parser.add_argument(
+        "--backends",
+        nargs="+",
+        default=["tensorflow"],
+        choices=[*BACKENDS, "all"],
+        help="of Keras (default: tensorflow)",
+    )
     parser.add_argument("--accumulate", type=int, default=1, help="parts of a batch (default: 1)")
     parser.add_argument("--xla", action="store_true", help="compile ours with XLA")
     parser.add_argument("--peers", action="store_true", help="also PyTorch, bfloat16")
@@ -113,18 +138,25 @@ def main() -> None:
         "--seconds",
         type=float,
         default=60,
-        help="after two rounds no further one after this long (default: 60)",
+        help="after three rounds no further one after this long (default: 60)",
     )
     options = parser.parse_args()
     if options.peers and "bfloat16" not in options.precisions:
         parser.error("--peers compares in bfloat16: it must be one of --precisions")
+    if "all" in options.backends:
+        options.backends = list(filter(importlib.util.find_spec, BACKENDS))
+    multiple = checked_config(parser, options, options.model).size_multiple
+    if options.crop_size % multiple:
+        parser.error(f"--crop_size {options.crop_size}: must be a multiple of {multiple}")
+    os.environ.setdefault("KERAS_BACKEND", options.backends[0])
+    without_gpu()
     rows = []
-    for batch in options.batch_sizes:
+    for i, batch in enumerate(options.batch_sizes, start=1):
         size = f"{options.crop_size}x{options.crop_size}"
         print(f"\n{options.model}, training step, {batch} crops of {size}", flush=True)
         rows += (new := measure_batch(options, batch))
         print(table(new, COLUMNS | {"pairs/s": "{pairs_per_second:.1f}"}), flush=True)
-        write_results("training", options, rows)
+        write_results("training", options, rows, complete=i == len(options.batch_sizes))
 
 
 if __name__ == "__main__":

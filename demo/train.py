@@ -8,7 +8,6 @@ import argparse
 import csv
 import json
 import pathlib
-import platform
 import shutil
 import statistics
 import subprocess
@@ -18,6 +17,7 @@ import cv2
 import numpy as np
 import skimage.data
 
+from srn_tf.cli.command import start_tensorflow
 from srn_tf.data.synthesis import CameraPath, blur_along
 from srn_tf.images import read_image, write_image
 
@@ -69,6 +69,9 @@ def command(script: str, **flags) -> None:
 
 def train(seed: int) -> None:
     """Trains for TRAIN_SECONDS; a first short run measures how many steps those are here."""
+    start_tensorflow(gpu=None, threads=0)
+    from srn_tf.inference import fastest_precision
+
     flags = {
         "model": "color_lstm_residual",
         "kernel_size": 3,
@@ -80,7 +83,7 @@ def train(seed: int) -> None:
         "lr": 1e-3,
         "decay": "polynomial",
         "clip_norm": 3,
-        "precision": "bfloat16" if has_amx() else "float32",
+        "precision": fastest_precision(),
         "seed": seed,
     }
     command("train.py", **flags, max_steps=60, run_dir="demo/training/timing")
@@ -88,12 +91,6 @@ def train(seed: int) -> None:
     pairs_per_second = statistics.harmonic_mean(row["pairs_per_second"] for row in rows)
     steps = max(10, int(TRAIN_SECONDS * pairs_per_second / BATCH_SIZE))
     command("train.py", **flags, max_steps=steps, max_minutes=5.5, run_dir="demo/training/run")
-
-
-def has_amx() -> bool:
-    """Whether the processor multiplies bfloat16 matrices in hardware."""
-    cpuinfo = pathlib.Path("/proc/cpuinfo")
-    return platform.system() == "Linux" and "amx_bf16" in cpuinfo.read_text()
 
 
 def before_after() -> pathlib.Path:

@@ -71,10 +71,10 @@ def test_alternatives_take_turns_and_first_calls_stand_apart(clock):
     assert timings["short"].steady == pytest.approx([0.2] * 4)  # not the first of a turn
 
 
-def test_rounds_end_with_the_time_but_there_are_two(clock):
+def test_rounds_end_with_the_time_but_there_are_three(clock):
     assert len(timing.measure({"a": clock("a", 1.0)}, 100, seconds=4.5)["a"].steady) == 5
-    assert len(timing.measure({"b": clock("b", 20.0)}, 100, seconds=4.5)["b"].steady) == 2
-    assert clock.calls.count("b") == 3  # none to warm up
+    assert len(timing.measure({"b": clock("b", 20.0)}, 100, seconds=4.5)["b"].steady) == 3
+    assert clock.calls.count("b") == 5  # and the first, and one to warm up
 
 
 def test_a_worker_has_a_peak_of_memory_of_its_own_and_tells_its_errors():
@@ -112,7 +112,8 @@ def test_the_forward_benchmark_and_its_peers_from_start_to_end(tmp_path):
     fastest = max(row["tflops"] for what, row in rows.items() if what.startswith("matmul"))
     assert ours["of_matmul"] == pytest.approx(ours["tflops"] / fastest, abs=0.01)
     assert results["command"].startswith("python benchmarks/network.py --models sr_edrb1")
-    assert results["machine"]["cores"] == os.cpu_count()
+    assert results["machine"]["cores"] == len(os.sched_getaffinity(0))
+    assert results["complete"] and results["commit"]
     assert "srn_tf, tensorflow" in printed
 
 
@@ -140,10 +141,14 @@ def test_the_scaling_benchmark_draws_its_rows(tmp_path):
 
 RESULTS = {
     "command": "python benchmarks/folder.py",
+    "complete": True,
+    "precision": "bfloat16",
     "date": "2026-01-01",
     "machine": {"processor": "a processor", "cores": 2, "extensions": ["amx_bf16"]},
     "versions": {"python": "3.11", "keras": "3.15", "tensorflow": "2.21"},
-    "rows": [{"what": "one picture", "median": 1.234, "min": 1.0, "max": 2.0}],
+    "rows": [
+        {"what": "a", "median": 1.234, "min": 1, "max": 2, "calls": 3, "pictures_per_second": 0.81}
+    ],
 }
 
 
@@ -152,13 +157,35 @@ def test_figures_go_between_their_marks_once_and_again(tmp_path, monkeypatch):
     (tmp_path / "folder.json").write_text(json.dumps(RESULTS))
     empty = "before\n<!-- folder -->\n<!-- /folder -->\nafter\n"
     filled = readme.with_figures(empty)
-    assert "| one picture      | 1.23 (1 to 2) |" in filled
+    assert "| PNGs of 1280x720, bfloat16 | seconds       | pictures/s |" in filled
+    assert "| a                          | 1.23 (1 to 2) | 0.81       |" in filled
     source = "2 cores of a processor with AMX, tensorflow 2.21, keras 3.15, 2026-01-01."
     assert f"`python benchmarks/folder.py`, {source}" in filled
     assert filled.startswith("before\n<!-- folder -->\n|") and filled.endswith("-->\nafter\n")
     assert readme.with_figures(filled) == filled
     with pytest.raises(SystemExit, match="0 places marked folder"):
         readme.with_figures("nothing")
+
+
+@pytest.mark.parametrize(
+    "change", [{"complete": False}, {"rows": [RESULTS["rows"][0] | {"calls": 2}]}]
+)
+def test_figures_of_part_of_a_run_or_of_few_calls_are_refused(change):
+    with pytest.raises(SystemExit, match="folder: not complete, or a median of fewer than 3 calls"):
+        readme.block("folder", RESULTS | change)
+
+
+def test_a_peer_stands_beside_ours_with_its_ratio():
+    row = {"model": "color", "width": 64, "height": 32, "batch": 1, "precision": "bfloat16"}
+    row |= {"min": 1, "max": 3, "calls": 3}
+    rows = [
+        row | {"what": "srn_tf, tensorflow", "median": 2, "of_matmul": 0.5, "ratio": 1.0},
+        row | {"what": "OpenVINO", "median": 1.5, "of_matmul": 0.75, "ratio": 0.75},
+    ]
+    printed = readme.block("network", RESULTS | {"rows": rows})
+    assert "| color, 64x32, 1" in printed
+    assert "| 2 (1 to 3) s, 50%" in printed
+    assert "| 1.5 (1 to 3) s, 75%, 0.75 of ours |" in printed
 
 
 def test_the_readme_has_the_figures_of_the_result_files():
@@ -185,7 +212,8 @@ def test_the_gpu_benchmark_needs_no_tensorflow_and_has_the_authors_numbers(tmp_p
     blocked = ("tensorflow", "psutil", "cv2", "skimage", "PIL")
     run_benchmark("gpu", *words, blocked=blocked, KERAS_BACKEND=backend)
     results = json.loads(output.read_text())
-    assert results["parity"] < 1e-4
+    assert 0 < results["parity"] < 1e-4
+    assert 0 <= results["parity_of_losses"] < 1e-4
     kinds = [(row["precision"], row["what"], row.get("batch")) for row in results["rows"]]
     expected = [("matmul", None), ("forward", 1), ("forward", 2), ("training", 2)]
     assert kinds == [(precision, *row) for precision in ("tf32", "bfloat16") for row in expected]
