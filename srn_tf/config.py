@@ -224,6 +224,7 @@ class TrainingConfig:
         lr, end_lr, decay: see `optimizer.learning_rate_schedule`.
         scale_weights: what the loss of each scale counts, coarse to fine; empty: 1 (the paper).
         clip_norm: global norm to which the gradients of the recurrent cells are clipped; 0 is off.
+        clip_all: the same of all gradients together.
         seed: of weights, order, crops and blur.
         precision: float32, bfloat16 or float16; variables are float32 in any case.
         ema: momentum of moving averages of the weights, such as 0.999, which then are what is
@@ -256,6 +257,7 @@ class TrainingConfig:
     decay: str = "exponential"
     scale_weights: tuple[float, ...] = ()
     clip_norm: float = 0.0
+    clip_all: float = 0.0
     seed: int = 0
     precision: str = "float32"
     ema: float = 0.0
@@ -299,6 +301,7 @@ class TrainingConfig:
                 f"{scales} positive numbers for this network",
             ),
             ("clip_norm", 0 <= self.clip_norm < math.inf, "0 (off) or positive"),
+            ("clip_all", 0 <= self.clip_all < math.inf, "0 (off) or positive"),
             (
                 "clip_norm",
                 self.clip_norm == 0 or getattr(self.network, "recurrence", "") in ("lstm", "rnn"),

@@ -15,12 +15,15 @@ class JaxTrainer:
     Args:
         model: a network of this package.
         optimizer: a Keras optimizer, which does not scale the loss.
+        clip_all: global norm to which all gradients together are clipped; 0 is off.
         scale_weights: what the loss of each scale counts, coarse to fine; default: 1.
     """
 
-    def __init__(self, model, optimizer, scale_weights: tuple[float, ...] = ()):
+    def __init__(
+        self, model, optimizer, clip_all: float = 0.0, scale_weights: tuple[float, ...] = ()
+    ):
         optimizer.build(model.trainable_variables)
-        self.model, self.optimizer = model, optimizer
+        self.model, self.optimizer, self._clip_all = model, optimizer, clip_all
         self._scale_weights = jnp.asarray(scale_weights or (1.0,) * model.config.scales)
         self._variables = list(model.trainable_variables), list(optimizer.variables)
         self._now = None
@@ -52,6 +55,9 @@ class JaxTrainer:
         norm = jnp.sqrt(sum(jnp.sum(jnp.square(gradient)) for gradient in gradients))
         numbers = {"loss": loss, "loss_per_scale": losses, "gradient_norm": norm}
         numbers |= {"lr": jnp.asarray(learning_rate)}
+        if self._clip_all:
+            factor = self._clip_all / jnp.maximum(norm, self._clip_all)
+            gradients = [gradient * factor for gradient in gradients]
         return *self.optimizer.stateless_apply(state, gradients, weights), numbers
 
     def _loss(self, weights, blurred, sharp):

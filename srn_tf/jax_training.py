@@ -71,7 +71,9 @@ def train(
     with Run(config, source, run_dir, resume, report) as run:
         keras.utils.set_random_seed(config.seed)
         model = create_model_from_config(config.network, dtype=PRECISIONS[config.precision])
-        trainer = JaxTrainer(model, create_optimizer(config, max_steps), config.scale_weights)
+        trainer = JaxTrainer(
+            model, create_optimizer(config, max_steps), config.clip_all, config.scale_weights
+        )
         first = run.restore(trainer) if resume else 0
         if first == 0 and config.init_from:
             checkpoints.initialize(model, config.init_from, config.model)

@@ -42,6 +42,7 @@ class Trainer:
         model: a network of this package.
         optimizer: a Keras optimizer.
         clip_norm: global norm to which the gradients of the recurrent cells are clipped; 0 is off.
+        clip_all: the same of all gradients together, before.
         accumulate: parts that a replica's share of the batch is computed in, one after the other,
             to save memory; the numbers are those of the whole.
         xla: compile the network and its gradients with XLA.
@@ -53,12 +54,13 @@ class Trainer:
         model,
         optimizer,
         clip_norm: float = 0.0,
+        clip_all: float = 0.0,
         accumulate: int = 1,
         xla: bool = False,
         scale_weights: tuple[float, ...] = (),
     ):
         self.model, self.optimizer = model, optimizer
-        self.clip_norm, self.accumulate = clip_norm, accumulate
+        self.clip_norm, self.clip_all, self.accumulate = clip_norm, clip_all, accumulate
         self._scale_weights = scale_weights or (1.0,) * model.config.scales
         optimizer.build(model.trainable_variables)
         self._recurrent = {variable.path for variable in model.recurrent_variables}
@@ -95,13 +97,17 @@ class Trainer:
         # here, because the norm, clipping and loss scaling need the gradient of the whole batch;
         # the optimizer, which adds up what the replicas give, gets it in equal parts.
         losses, *gradients = context.all_reduce("MEAN", [losses, *gradients])
-        norm = tf.linalg.global_norm(gradients) / self._loss_scale()
+        norm = tf.linalg.global_norm(gradients)
+        # The gradients may carry a loss scale: so must the bounds.
+        scale = self._loss_scale()
+        if self.clip_all:
+            gradients, _ = tf.clip_by_global_norm(gradients, self.clip_all * scale, use_norm=norm)
         if self.clip_norm:
-            gradients = self._clip(gradients)
+            gradients = self._clip(gradients, self.clip_norm * scale)
         replicas = context.num_replicas_in_sync
         self.optimizer.apply([gradient / replicas for gradient in gradients])
         loss = tf.reduce_sum(losses * self._scale_weights)
-        return {"loss": loss, "loss_per_scale": losses, "gradient_norm": norm}
+        return {"loss": loss, "loss_per_scale": losses, "gradient_norm": norm / scale}
 
     def _part(self, pictures):
         """The rows of this replica, of those of its worker."""
@@ -145,9 +151,7 @@ class Trainer:
             scaled = self.optimizer.scale_loss(tf.reduce_sum(losses * self._scale_weights))
         return losses, tape.gradient(scaled, self.model.trainable_variables)
 
-    def _clip(self, gradients):
-        # The gradients may carry a loss scale: so must the bound.
-        bound = self.clip_norm * self._loss_scale()
+    def _clip(self, gradients, bound):
         variables = self.model.trainable_variables
         recurrent = [i for i, v in enumerate(variables) if v.path in self._recurrent]
         clipped, _ = tf.clip_by_global_norm([gradients[i] for i in recurrent], bound)
@@ -225,7 +229,13 @@ def train(
             model = create_model_from_config(config.network, dtype=PRECISIONS[config.precision])
             optimizer = create_optimizer(config, max_steps)
             trainer = Trainer(
-                model, optimizer, config.clip_norm, config.accumulate, xla, config.scale_weights
+                model,
+                optimizer,
+                config.clip_norm,
+                config.clip_all,
+                config.accumulate,
+                xla,
+                config.scale_weights,
             )
         first, chief = 0, None
         if run:

@@ -89,6 +89,7 @@ def test_two_devices_that_compute_their_shares_in_parts_have_the_numbers_of_one(
         max_steps=STEPS,
         lr=1e-3,
         clip_norm=1e-2,  # which matters, and holds for the gradient of the whole batch
+        clip_all=1e-1,
         ema=0.9,
     )
     one, two = folder / "one_device", folder / "two_devices"

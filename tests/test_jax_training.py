@@ -24,6 +24,7 @@ pytest.importorskip("jax")
 
 STEPS = 4
 WEIGHTS = (0.1, 0.3, 1)
+CLIP_ALL = 1e-3
 # A network that is compiled sooner, where what it learns does not matter.
 TINY = {"model": "ss", "kernel_size": 1, "init_from": "", "scale_weights": ""}
 # The processes that make the batches run this, too: they must not import TensorFlow either.
@@ -63,6 +64,7 @@ def words(folder, run_dir, **flags) -> list[str]:
         "save_every": 2,
         "lr": 1e-3,
         "scale_weights": ",".join(map(str, WEIGHTS)),
+        "clip_all": CLIP_ALL,
         "ema": 0.5,
         "init_from": folder / "start.npz",
         "threads": 2,
@@ -104,6 +106,7 @@ def test_it_learns_step_by_step_what_tensorflow_learns(folder, run):
     ours, theirs = numbers(folder / "tensorflow"), numbers(run)
     assert [row["step"] for row in theirs] == list(range(1, STEPS + 1))
     for row, other in zip(ours, theirs, strict=True):
+        assert row["gradient_norm"] > CLIP_ALL
         for name, value in row.items():
             assert other[name] == pytest.approx(value, rel=1e-4), (row["step"], name)
         assert other["loss"] == pytest.approx(np.dot(WEIGHTS, other["loss_per_scale"]), rel=1e-5)

@@ -122,21 +122,35 @@ def test_the_optimizer_is_the_papers_adam():
     assert (adam.beta_1, adam.beta_2, adam.epsilon) == (0.9, 0.999, 1e-8)
 
 
+def first_gradients(precision: str, **clipping) -> dict[str, np.ndarray]:
+    """Those that the optimizer of a Trainer gets in its first step."""
+    blurred, sharp = np.random.default_rng(0).random((2, 2, 32, 32, 3)).astype(np.float32)
+    model = srn_tf.create_model("color_lstm", **SMALL)
+    randomize(model, scale=0.15)
+    optimizer = create_optimizer(configuration(precision=precision), 10)
+    Trainer(model, optimizer, **clipping).step(blurred, sharp)
+    # After one step Adam's momentum is a tenth of the gradient.
+    momenta = [v for v in optimizer.variables if v.path.endswith("_momentum")]
+    assert len(momenta) == len(model.trainable_variables)
+    return {variable.path: variable.numpy() / 0.1 for variable in momenta}
+
+
+@pytest.mark.parametrize("precision", ["float32", "float16"])
+def test_clipping_all_gradients_keeps_their_direction(precision):
+    free, clipped = first_gradients(precision), first_gradients(precision, clip_all=1e-4)
+    norm = float(tf.linalg.global_norm(list(free.values())))
+    assert norm > 1e-3
+    for path, gradient in free.items():
+        expected = gradient * (1e-4 / norm)
+        np.testing.assert_allclose(clipped[path], expected, rtol=1e-3, atol=1e-9, err_msg=path)
+    unbounded = first_gradients(precision, clip_all=2 * norm)
+    for path, gradient in free.items():
+        np.testing.assert_allclose(unbounded[path], gradient, rtol=1e-6, err_msg=path)
+
+
 @pytest.mark.parametrize("precision", ["float32", "float16"])
 def test_clipping_bounds_the_recurrent_gradients_and_no_others(precision):
-    blurred, sharp = np.random.default_rng(0).random((2, 2, 32, 32, 3)).astype(np.float32)
-
-    def first_gradients(clip_norm):
-        model = srn_tf.create_model("color_lstm", **SMALL)
-        randomize(model, scale=0.15)
-        optimizer = create_optimizer(configuration(precision=precision), 10)
-        Trainer(model, optimizer, clip_norm=clip_norm).step(blurred, sharp)
-        # After one step Adam's momentum is a tenth of the gradient.
-        momenta = [v for v in optimizer.variables if v.path.endswith("_momentum")]
-        assert len(momenta) == len(model.trainable_variables)
-        return {variable.path: variable.numpy() / 0.1 for variable in momenta}
-
-    free, clipped = first_gradients(0.0), first_gradients(1e-4)
+    free, clipped = first_gradients(precision), first_gradients(precision, clip_norm=1e-4)
     recurrent = [path for path in free if "convLSTM" in path]
     assert len(recurrent) == 2
     assert float(tf.linalg.global_norm([free[path] for path in recurrent])) > 1e-3
@@ -311,7 +325,7 @@ def test_a_folder_with_checkpoints_alone_counts_as_used(tmp_path, photos):
 
 
 def test_parts_of_a_batch_have_the_numbers_of_the_whole(tmp_path, photos):
-    config = configuration(sharp_path=photos, batch_size=4, clip_norm=1e-2, ema=0.9)
+    config = configuration(sharp_path=photos, batch_size=4, clip_norm=1e-2, clip_all=2e-2, ema=0.9)
     train(config, tmp_path / "whole", report=lambda _: None)
     parts = dataclasses.replace(config, accumulate=4)
     train(parts, tmp_path / "parts", report=lambda _: None)

@@ -90,6 +90,7 @@ def define_flags() -> flags.FlagValues:
         "what the loss of each scale counts, coarse to fine, as 0.1,0.3,1; default: 1 each.",
     )
     define(real, "clip_norm", "norm to clip the ConvLSTM's gradients to (the paper: 3); 0: off.")
+    define(real, "clip_all", "norm to clip all gradients together to, such as 0.05; 0: off.")
     define(integer, "seed", "of weights, order, crops and blur.")
     define(
         flags.DEFINE_enum,
