@@ -6,11 +6,10 @@ First float32 results are compared with the authors' numbers, on the device itse
 the compiled network, and the losses of eight compiled training steps. Then, in each precision: a
 large matmul, which is the ceiling; one picture of 1280x720; forward passes and training steps on
 crops, over batch sizes, until memory is short or the rate no longer grows. The best batch is
-marked. (On PyTorch, Keras turns the inputs of each convolution to that library's layout: JAX shows
-what the network can do.) Work is
-counted as two operations for each multiplication of a convolution, and a training step as three
-forward passes. float32 is exact float32; tf32 multiplies float32 on tensor cores, as libraries do
-by default.
+marked. Work is counted as two operations for each multiplication of a convolution, and a training
+step as three forward passes. float32 is exact float32; tf32 multiplies float32 on tensor cores, as
+libraries do by default. (On PyTorch, Keras turns the inputs of each convolution to that library's
+layout: JAX shows what the network can do.)
 """
 
 # ruff: noqa: E402 - paths and the backend are set before they are used
@@ -196,7 +195,7 @@ def main() -> None:
         "--seconds",
         type=float,
         default=3,
-        help="after two rounds no further one after this long (default: 3)",
+        help="after three rounds no further one after this long (default: 3)",
     )
     parser.add_argument(
         "--cpu", action="store_true", help="go on where there is no GPU; with --output"

@@ -1,7 +1,7 @@
 """The batches of `sources.make_batch`, made ahead by processes of their own.
 
-For training without tf.data. Threads would not do: on a GPU a step takes less time than the blur of
-its batch, and most of that holds Python's lock. The processes import neither TensorFlow nor JAX.
+For training without tf.data. On a GPU a step takes less time than the blur of its batch, and
+threads would have to wait for Python's lock. The processes import neither TensorFlow nor JAX.
 """
 
 import collections
