@@ -2,7 +2,7 @@
 <!-- /network -->; with --check it only says whether they are those.
 
 Each table is followed by the command, the machine, the versions and the date of its file. A file
-that is not complete, or has a median of fewer than three calls, is refused.
+that is not complete is refused; a median of fewer than three calls says of how many.
 """
 
 import argparse
@@ -29,7 +29,7 @@ _VERSIONS = {
 }
 
 
-_MEDIAN = "{median:.3g} ({min:.3g} to {max:.3g})"
+_MEDIAN = "{median:.3g} ({spread})"
 _WORK = f"{_MEDIAN} s, {{of_matmul:.0%}}"
 
 
@@ -50,7 +50,7 @@ def export(results) -> str:
 
 def scaling(results) -> str:
     kernel = "{kernel_size}x{kernel_size}, ".format_map(results) if "kernel_size" in results else ""
-    corner = f"{results['model']}, {kernel}{results['precision']}"
+    corner = f"{results['model']}, {kernel}{results['rows'][0]['precision']}"
     cell = f"{_MEDIAN} s, {{peak_gb:.1f}} GB"
     return pivot(results["rows"], corner, "{width}x{height}", "{what}", cell)
 
@@ -95,9 +95,13 @@ def pivot(rows, corner: str, down: str, across: str, cell: str) -> str:
 
 def block(name: str, results) -> str:
     """The table of a file and where it comes from."""
-    calls = [row["calls"] for row in results["rows"] if "calls" in row]
-    if not results["complete"] or min(calls, default=ROUNDS) < ROUNDS:
-        sys.exit(f"readme.py: {name}: not complete, or a median of fewer than {ROUNDS} calls")
+    if not results.get("complete", True):
+        sys.exit(f"readme.py: {name}: only a part of what was to be measured")
+    for row in results["rows"]:
+        calls = row.get("calls", ROUNDS)
+        row["spread"] = "{min:.3g} to {max:.3g}".format_map(row)
+        if calls < ROUNDS:
+            row["spread"] = "one call" if calls == 1 else f"{calls} calls"
     kind = name.split("-")[0]
     machine, versions = results["machine"], results["versions"]
     what = results.get("device") or "{cores} cores of {processor}".format(**machine)
