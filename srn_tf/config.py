@@ -41,8 +41,8 @@ class ModelConfig:
             RNN), "conv" (a 3x3 convolution with ReLU, no state) or "none".
         scales: number of scales, each half the size of the next.
         shared: one set of variables for all scales, or one for each.
-        residual: add the blurred image to the network's output, and start as `networks.layers`
-            says. Not in the paper; learns far faster from little data.
+        residual: add the blurred image to the network's output, and start as the identity (see
+            `networks.layers`). Not in the paper; learns far faster from little data.
     """
 
     channels: int = 3

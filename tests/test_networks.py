@@ -9,7 +9,7 @@ from reference import golden
 
 import srn_tf
 from srn_tf.networks import restore
-from srn_tf.networks.layers import ConvLSTMCell, ConvRNNCell, Differences, DoublingConv
+from srn_tf.networks.layers import ConvLSTMCell, ConvRNNCell, DoublingConv
 from srn_tf.networks.pyramid import pad_to_multiple, pyramid, upsample
 
 
@@ -148,26 +148,6 @@ def test_a_fresh_residual_network_gives_its_input_back():
     outputs = srn_tf.create_model("color_lstm_residual", **SMALL)(blurred)
     for output, image in zip(outputs, pyramid(blurred, 3), strict=True):
         np.testing.assert_array_equal(output, image)
-
-
-@pytest.mark.parametrize(
-    ("name", "sees_even_areas"), [("color_lstm_residual", False), ("color_lstm", True)]
-)
-def test_only_residual_networks_start_with_differences(name, sees_even_areas):
-    model = srn_tf.create_model(name)
-    (kernel,) = (v.numpy() for v in model.variables if v.path.endswith("enc1_1/kernel"))
-    even = np.abs(kernel.sum((0, 1))).max()
-    assert (even > 0.1) == sees_even_areas
-    assert sees_even_areas or even < 1e-5
-    # Five times Xavier deviation, less that of the mean of 25 places; 6 channels in, 32 out.
-    xavier = np.sqrt(2 / (25 * (6 + 32)))
-    expected = xavier if sees_even_areas else 5 * xavier * np.sqrt(24 / 25)
-    assert kernel.std() == pytest.approx(expected, rel=0.03)
-
-
-def test_windows_of_one_pixel_start_as_xavier_has_them():
-    ours, xavier = Differences(seed=0), keras.initializers.GlorotUniform(seed=0)
-    np.testing.assert_array_equal(ours((1, 1, 6, 32)), xavier((1, 1, 6, 32)))
 
 
 def test_only_blocks_of_residual_networks_start_as_the_identity():
