@@ -1,6 +1,5 @@
 """srn-train on Keras' JAX backend, in an interpreter without TensorFlow."""
 
-import json
 import os
 import signal
 import subprocess
@@ -11,7 +10,7 @@ import numpy as np
 import psutil
 import pytest
 import skimage.data
-from conftest import SMALL, TESTS, randomize, run_python
+from conftest import SMALL, TESTS, randomize
 from test_training import configuration, metrics
 
 import srn_tf
@@ -116,9 +115,12 @@ def test_it_learns_step_by_step_what_tensorflow_learns(folder, run):
     )
     assert ours.keys() == theirs.keys()
     for name in first:
-        moved = np.abs(ours[name] - first[name]).max()
-        assert moved > 1e-5, name
-        np.testing.assert_allclose(theirs[name], ours[name], atol=0.02 * moved, err_msg=name)
+        own = name.replace("model/", "training/")  # beside their averages
+        for stored in (name, own):
+            moved = np.abs(ours[stored] - first[name]).max()
+            assert moved > 1e-5, stored
+            np.testing.assert_allclose(theirs[stored], ours[stored], atol=0.02 * moved)
+        assert np.abs(ours[own] - ours[name]).max() > 0.1 * moved, name
 
 
 def test_a_run_goes_on_as_if_it_had_not_been_interrupted(folder, run):
@@ -134,24 +136,6 @@ def test_a_run_goes_on_as_if_it_had_not_been_interrupted(folder, run):
     assert whole.keys() == resumed.keys()
     for name, array in whole.items():
         np.testing.assert_array_equal(resumed[name], array, err_msg=name)
-
-
-def test_tensorflow_computes_the_same_with_its_checkpoint(run):
-    """And both read the averages, which are not the weights that the training goes on with."""
-    code = f"""
-import keras, numpy as np
-from srn_tf import load_model
-x = np.random.default_rng(0).random((1, 16, 16, 3), dtype=np.float32)
-print(keras.ops.convert_to_numpy(load_model({str(run)!r})(x)[-1]).ravel().tolist())
-"""
-    theirs, ours = (
-        np.array(json.loads(run_python(code, KERAS_BACKEND=backend).splitlines()[-1]))
-        for backend in ("jax", "tensorflow")
-    )
-    np.testing.assert_allclose(ours, theirs, atol=1e-6)
-    _, arrays = checkpoints.read(checkpoints.find(run))
-    bias = "srn/g_net/decoder/dec1_0/bias"
-    assert np.abs(arrays[f"model/{bias}"] - arrays[f"training/{bias}"]).max() > 1e-6
 
 
 def test_a_step_that_ruins_the_network_is_not_saved(folder, tmp_path):
