@@ -50,7 +50,7 @@ def export(results) -> str:
 
 def scaling(results) -> str:
     kernel = "{kernel_size}x{kernel_size}, ".format_map(results) if "kernel_size" in results else ""
-    corner = f"{results['model']}, {kernel}{results['rows'][0]['precision']}"
+    corner = f"{results['model']}, {kernel}{results['precision']}"
     cell = f"{_MEDIAN} s, {{peak_gb:.1f}} GB"
     return pivot(results["rows"], corner, "{width}x{height}", "{what}", cell)
 

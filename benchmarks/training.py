@@ -143,6 +143,8 @@ def main() -> None:
     options = parser.parse_args()
     if options.peers and "bfloat16" not in options.precisions:
         parser.error("--peers compares in bfloat16: it must be one of --precisions")
+    if (options.accumulate != 1 or options.xla) and options.backends != ["tensorflow"]:
+        parser.error("--accumulate and --xla are for the backend tensorflow alone")
     if "all" in options.backends:
         options.backends = list(filter(importlib.util.find_spec, BACKENDS))
     multiple = checked_config(parser, options, options.model).size_multiple

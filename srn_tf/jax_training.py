@@ -98,12 +98,12 @@ def train(
                 begun = time.monotonic()
                 try:
                     pixels = next(batches)
-                except Exception:
+                except Exception as error:
                     if step > first:  # what was learnt until the data failed is good
                         keeper.write()
                         keeper.save(step)
-                    if signals.seen:  # which ended the processes, too
-                        break
+                    if signals.seen and isinstance(error, OSError):
+                        break  # the signal ended the processes, too
                     raise
                 waiting = round(time.monotonic() - begun, 4)
                 step += 1
@@ -117,7 +117,8 @@ def train(
                 if save:
                     keeper.save(step)
         minutes = (time.monotonic() - started) / 60
-        report(f"step {step} of {max_steps} after {minutes:.1f} minutes; saved in {run_dir}")
+        saved = f"saved in {run_dir}" if step else "nothing to save"
+        report(f"step {step} of {max_steps} after {minutes:.1f} minutes; {saved}")
         return 0 if step == max_steps else signals.seen
 
 

@@ -1,6 +1,7 @@
 """srn-train on Keras' JAX backend, in an interpreter without TensorFlow."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -62,6 +63,7 @@ def words(folder, run_dir, **flags) -> list[str]:
         "max_steps": STEPS,
         "save_every": 2,
         "lr": 1e-3,
+        "end_lr": 5e-4,
         "scale_weights": ",".join(map(str, WEIGHTS)),
         "clip_all": CLIP_ALL,
         "ema": 0.5,
@@ -136,6 +138,17 @@ def test_a_run_goes_on_as_if_it_had_not_been_interrupted(folder, run):
     assert whole.keys() == resumed.keys()
     for name, array in whole.items():
         np.testing.assert_array_equal(resumed[name], array, err_msg=name)
+
+
+def test_tensorflow_goes_on_with_its_run(folder, run):
+    shutil.copytree(run, other := folder / "other")
+    checkpoints.path_of_step(other, STEPS).unlink()
+    assert train.main([*words(folder, other, threads=0), "--resume"]) == 0
+    rows = list(zip(numbers(run), numbers(other), strict=True))
+    assert len(rows) == STEPS
+    for before, after in rows:
+        for name, value in before.items():
+            assert after[name] == pytest.approx(value, rel=1e-4), (before["step"], name)
 
 
 def test_a_step_that_ruins_the_network_is_not_saved(folder, tmp_path):

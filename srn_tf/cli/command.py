@@ -159,7 +159,7 @@ def start_jax(gpu: str | None) -> None:
     """Imports JAX and sets it up as the flag says.
 
     Raises:
-        ValueError: if JAX is not installed, or `gpu` names none that is there.
+        ValueError: if JAX is not installed, cannot start, or `gpu` names none that is there.
     """
     on_processor = gpu is not None and gpu.startswith("-")
     if on_processor:
@@ -172,8 +172,8 @@ def start_jax(gpu: str | None) -> None:
         device = jax.default_backend()
     except ImportError:
         raise ValueError("KERAS_BACKEND=jax, but JAX is not installed: pip install jax") from None
-    except RuntimeError:  # none that JAX can use
-        device = "cpu"
+    except RuntimeError as error:
+        raise ValueError(f"JAX cannot start: {str(error).splitlines()[0]}") from None
     if gpu is not None and not on_processor and device == "cpu":
         raise ValueError(f"--gpu {gpu}: no such GPU, or JAX cannot use it (--gpu -1: none)")
 

@@ -51,8 +51,12 @@ class BatchProcesses:
         self._ahead = collections.deque()
 
     def __enter__(self):
-        with _ctrl_c_ignored():
-            self._submit()
+        try:
+            with _ctrl_c_ignored():
+                self._submit()
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_):
@@ -62,17 +66,24 @@ class BatchProcesses:
         return self
 
     def __next__(self) -> np.ndarray:
-        try:
-            self._submit()
-            if not self._ahead:
-                raise StopIteration
+        self._submit()
+        if not self._ahead:
+            raise StopIteration
+        with _one_line_error():
             return self._ahead.popleft().result()
-        except concurrent.futures.BrokenExecutor:
-            raise OSError("a process that makes the batches has died; was memory short?") from None
 
     def _submit(self) -> None:
-        while len(self._ahead) < self._wanted and (future := next(self._submitted, None)):
-            self._ahead.append(future)
+        with _one_line_error():
+            while len(self._ahead) < self._wanted and (future := next(self._submitted, None)):
+                self._ahead.append(future)
+
+
+@contextlib.contextmanager
+def _one_line_error():
+    try:
+        yield
+    except concurrent.futures.BrokenExecutor:
+        raise OSError("a process that makes the batches has died; was memory short?") from None
 
 
 def _cores() -> int:
@@ -95,6 +106,7 @@ def _ctrl_c_ignored():
 def _begin() -> None:
     """What each process begins with."""
     cv2.setNumThreads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of one begun later, as of those at first
 
     def end_with_the_parent():
         multiprocessing.parent_process().join()
