@@ -94,7 +94,7 @@ def make_torch(name: str, overrides: dict, precision: str, size, compiled: bool)
 
 
 def write_openvino(name: str, overrides: dict, folder):
-    """Exports the network; to be done in another process than the one that is measured."""
+    """Exports the network."""
     from srn_tf import create_model
     from srn_tf.export import export
 
@@ -120,7 +120,7 @@ def make_openvino(folder, precision: str, size):
 def compare(alternatives: dict, work: float, options) -> list[dict]:
     """Times alternatives in turn, each in a process of its own, beside matmuls.
 
-    What cannot be made is told of and left out.
+    What cannot be made or called is told of and left out; without ours the run ends.
 
     Args:
         alternatives: (what, precision) -> (Keras backend, function that makes the call, its
@@ -145,11 +145,11 @@ def compare(alternatives: dict, work: float, options) -> list[dict]:
             try:
                 worker = Worker(*make, environment={"KERAS_BACKEND": backend, **MALLOC})
             except RuntimeError as error:
-                left_out(", ".join(key), str(error).strip().splitlines()[-1])
+                left_out(key, error)
                 continue
             stack.callback(worker.close)
             calls[key] = worker
-        timings = measure(calls, options.repeats, options.seconds)
+        timings = measure(calls, options.repeats, options.seconds, left_out)
     rows = []
     for precision in precisions:
         own = {what: timing for (what, other), timing in timings.items() if other == precision}
@@ -158,8 +158,8 @@ def compare(alternatives: dict, work: float, options) -> list[dict]:
             for what, timing in own.items()
         }
         matmuls = [speed for what, speed in speeds.items() if what.startswith("matmul")]
-        ours = next((t.median for what, t in own.items() if what.startswith("srn_tf")), None)
-        if not (matmuls and ours):
+        first = next(what for what, other in alternatives if other == precision)
+        if not (matmuls and first in own):
             sys.exit(f"{precision}: nothing to compare")
         for what, timing in own.items():
             row = {"what": what, "precision": precision, **timing.row()}
@@ -167,13 +167,25 @@ def compare(alternatives: dict, work: float, options) -> list[dict]:
             row |= {"of_matmul": round(speeds[what] / max(matmuls), 3)}
             row |= {"peak_gb": round(calls[what, precision].peak_gb, 2)}
             if not what.startswith("matmul"):
-                row["ratio"] = round(timing.median / ours, 3)
+                row["ratio"] = round(timing.median / own[first].median, 3)
             rows.append(row)
     return rows
 
 
-def left_out(what: str, why: str) -> None:
-    print(f"left out: {what}: {why}", flush=True)
+def left_out(what: tuple[str, ...], why) -> None:
+    """Tells what is not compared, and the last line of why."""
+    print(f"left out: {', '.join(what)}: {str(why).strip().splitlines()[-1]}", flush=True)
+
+
+def exported(name: str, overrides: dict, folder: pathlib.Path) -> bool:
+    """Whether the network is there for OpenVINO, written in a process that is not measured."""
+    try:
+        if not folder.exists():
+            make = (write_openvino, name, overrides, folder)
+            Worker(*make, environment={"KERAS_BACKEND": "tensorflow"}).close()
+    except RuntimeError as error:
+        left_out(("OpenVINO",), error)
+    return folder.exists()
 
 
 def measure_size(options, name: str, size, folder: pathlib.Path) -> list[dict]:
@@ -194,11 +206,8 @@ def measure_size(options, name: str, size, folder: pathlib.Path) -> list[dict]:
             call = ("torch", make_torch, *args, kind == "compiled")
             calls[f"PyTorch, {kind}", "bfloat16"] = call
     if options.peers and MODELS[name].channels != 3:
-        left_out("OpenVINO", f"an export of {name} takes colour, three times the work")
-    elif options.peers:
-        if not (folder / name).exists():
-            tensorflow = {"KERAS_BACKEND": "tensorflow"}
-            Worker(write_openvino, name, overrides, folder / name, environment=tensorflow).close()
+        left_out(("OpenVINO",), f"an export of {name} takes colour, three times the work")
+    elif options.peers and exported(name, overrides, folder / name):
         args = (folder / name, "bfloat16", size)
         calls["OpenVINO", "bfloat16"] = ("openvino", make_openvino, *args)
     work = 2 * macs_a_pixel(name, **overrides) * batch * height * width
@@ -256,7 +265,8 @@ def main() -> None:
             print(f"\n{name}, forward pass, {text}", flush=True)
             rows += (new := measure_size(options, name, sizes[text], pathlib.Path(folder)))
             print(table(new, COLUMNS), flush=True)
-            write_results("network", options, rows, complete=(name, text) == runs[-1])
+            complete = (name, text) == runs[-1]
+            write_results("network", options, rows, complete, MALLOC, matmul=MATMUL)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """Writes the figures of `results/` into the README, between the marks <!-- network --> and
 <!-- /network -->; with --check it only says whether they are those.
 
-Each table is followed by the command, the machine, the versions and the date of its file. A file
-that is not complete is refused; a median of fewer than three calls says of how many.
+Each table is followed by the command, the machine, the versions and the date of its file. What
+follows a "-" in the name of a file tells it from others of the same benchmark. A file that is not
+complete is refused; a median of fewer than three calls says of how many.
 """
 
 import argparse
@@ -24,8 +25,7 @@ _VERSIONS = {
     "pipeline": ("tensorflow", "opencv-python-headless"),
     "folder": ("tensorflow", "keras"),
     "scaling": ("tensorflow", "keras"),
-    "gpu-jax": ("jax", "keras"),
-    "gpu-torch": ("torch", "keras"),
+    "gpu": ("jax", "torch", "keras"),
 }
 
 
@@ -35,12 +35,25 @@ _WORK = f"{_MEDIAN} s, {{of_matmul:.0%}}"
 
 def network(results) -> str:
     down = "{model}, {width}x{height}, {batch}"
-    return pivot(results["rows"], "network, picture, batch", down, "{what}, {precision}", _WORK)
+    return beside_matmuls(results, "network, picture, batch", down)
 
 
 def training(results) -> str:
     down = "{model}, {batch} crops of {crop_size}x{crop_size}"
-    return pivot(results["rows"], "a step of", down, "{what}, {precision}", _WORK)
+    return beside_matmuls(results, "a step of", down)
+
+
+def beside_matmuls(results, corner: str, down: str) -> str:
+    """A table of alternatives, and what the matmuls reached that they are compared with."""
+    rates: dict[str, list] = {}
+    for row in results["rows"]:
+        if row["what"].startswith("matmul") and row["of_matmul"] == 1:
+            rates.setdefault(row["precision"], []).append(row["tflops"])
+    ceilings = [f"{min(r):.2g} to {max(r):.2g} in {precision}" for precision, r in rates.items()]
+    side = f" (of {results['matmul']} to a side)" if "matmul" in results else ""
+    ceiling = f"100%: a matmul{side} with {', '.join(ceilings)}, in TFLOP/s."
+    shown = pivot(results["rows"], corner, down, "{what}, {precision}", _WORK)
+    return f"{shown}\n\n{ceiling}"
 
 
 def export(results) -> str:
@@ -107,11 +120,7 @@ def block(name: str, results) -> str:
     what = results.get("device") or "{cores} cores of {processor}".format(**machine)
     if "amx_bf16" in machine["extensions"] and "device" not in results:
         what += " with AMX"
-    used = [
-        f"{package} {versions[package]}"
-        for package in _VERSIONS.get(name, ())
-        if package in versions
-    ]
+    used = [f"{package} {versions[package]}" for package in _VERSIONS[kind] if package in versions]
     source = f"`{results['command']}`, {what}, {', '.join(used)}, {results['date']}."
     return f"{globals()[kind](results)}\n\n{source}"
 

@@ -98,7 +98,7 @@ def main() -> None:
         shape = shape_of(megapixels)
         kinds = {"in tiles": None} | ({"whole": WHOLE} if megapixels <= options.whole else {})
         for kind, tile in kinds.items():
-            # One at a time, because memory is measured.
+            # One at a time: how large a tile is depends on the memory that is free.
             args = (make_call, options.model, overrides, options.precision, shape, tile)
             call = Worker(*args, environment=environment)
             (timing,) = measure({kind: call}, options.repeats, options.seconds).values()

@@ -37,7 +37,10 @@ _PACKAGES = (
     *("jax-cuda12-plugin", "jax-cuda13-plugin", "nvidia-cudnn-cu12", "nvidia-cudnn-cu13"),
 )
 # Environment variables that change what is measured.
-_SETTINGS = re.compile(r"(XLA|TF|ONEDNN|OMP|MKL|KMP|MALLOC|TORCH|JAX)_|LD_PRELOAD|CUDA_VISIBLE")
+_SETTINGS = re.compile(
+    r"(XLA|ONEDNN|OMP|MKL|KMP|MALLOC|JAX)_|TF_(XLA|ENABLE|NUM)_|TORCHINDUCTOR_|LD_PRELOAD"
+    r"|CUDA_VISIBLE_DEVICES|NVIDIA_TF32_OVERRIDE"
+)
 
 
 @dataclasses.dataclass
@@ -60,7 +63,9 @@ class Timing:
         }
 
 
-def measure(calls: dict, repeats: int, seconds: float = float("inf")) -> dict[str, Timing]:
+def measure(
+    calls: dict, repeats: int, seconds: float = float("inf"), left_out=None
+) -> dict[str, Timing]:
     """Times alternatives in turn.
 
     A turn is one call, or where calls are short as many as fill `TURN`; then the first is not
@@ -70,8 +75,18 @@ def measure(calls: dict, repeats: int, seconds: float = float("inf")) -> dict[st
         calls: name -> function that returns only when its work is done.
         repeats: rounds, after the first call of each and one to warm up.
         seconds: after three rounds no further one is begun when they have taken this long.
+        left_out: is told the name and the error of a first call that raises RuntimeError, and the
+            others go on; without it the error does.
     """
-    timings = {name: Timing(_seconds(call)) for name, call in calls.items()}
+    timings = {}
+    for name, call in calls.items():
+        try:
+            timings[name] = Timing(_seconds(call))
+        except RuntimeError as error:
+            if not left_out:
+                raise
+            left_out(name, error)
+    calls = {name: calls[name] for name in timings}
     for call in calls.values():
         call()
     begin = time.perf_counter()
@@ -192,8 +207,10 @@ def _printed(*command: str) -> str:
 
 
 def commit() -> str:
-    """The state of the project that is measured, as git names it."""
-    return _printed("git", "-C", str(RESULTS), "describe", "--always", "--dirty", "--abbrev=12")
+    """The state of what is measured, as git names it; results do not count."""
+    git = ("git", "-C", str(RESULTS))
+    changed = _printed(*git, "status", "--porcelain", "--", ":/srn_tf", ":/benchmarks/*.py")
+    return _printed(*git, "describe", "--always", "--abbrev=12") + ("-dirty" if changed else "")
 
 
 def machine() -> dict:
@@ -220,12 +237,19 @@ def machine() -> dict:
 
 
 def write_results(
-    name: str, options: argparse.Namespace, rows: list[dict], complete: bool = True, **more
+    name: str,
+    options: argparse.Namespace,
+    rows: list[dict],
+    complete: bool = True,
+    settings: dict[str, str] | None = None,
+    **more,
 ) -> None:
     """Writes the rows of a benchmark to `--output`, by default results/<name>.json.
 
     Called after each part of a long run, not `complete`, so that what was measured is kept.
+    `settings` are variables of the environment, beside those of this process.
     """
+    own_settings = {name: os.environ[name] for name in filter(_SETTINGS.match, os.environ)}
     versions = {}
     for package in _PACKAGES:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
@@ -238,7 +262,7 @@ def write_results(
         "commit": commit(),
         "date": datetime.date.today().isoformat(),
         "machine": machine(),
-        "settings": {name: os.environ[name] for name in filter(_SETTINGS.match, os.environ)},
+        "settings": own_settings | (settings or {}),
         "versions": {"python": platform.python_version(), **versions},
         **more,
         "rows": rows,

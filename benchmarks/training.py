@@ -8,7 +8,7 @@ step in plain PyTorch, compiled and eager, beside ours.
 import importlib.util
 import os
 
-from network import COLUMNS, compare
+from network import COLUMNS, MALLOC, MATMUL, compare
 from timing import arguments, checked_config, cores, overrides_of, table, without_gpu, write_results
 
 from srn_tf.config import MODELS, PRECISIONS, TrainingConfig, model_config
@@ -100,7 +100,7 @@ def measure_batch(options, batch: int) -> list[dict]:
             calls[f"srn_tf, {backend}", precision] = (backend, *make)
     if options.peers:
         args = (name, overrides, "bfloat16", batch, side)
-        for kind in ("compiled", "eager"):
+        for kind in ("eager", "compiled"):
             call = ("torch", make_torch_step, *args, kind == "compiled")
             calls[f"PyTorch, {kind}", "bfloat16"] = call
     work = 3 * 2 * macs_a_pixel(name, **overrides) * batch * side**2
@@ -158,7 +158,8 @@ def main() -> None:
         print(f"\n{options.model}, training step, {batch} crops of {size}", flush=True)
         rows += (new := measure_batch(options, batch))
         print(table(new, COLUMNS | {"pairs/s": "{pairs_per_second:.1f}"}), flush=True)
-        write_results("training", options, rows, complete=i == len(options.batch_sizes))
+        complete = i == len(options.batch_sizes)
+        write_results("training", options, rows, complete, MALLOC, matmul=MATMUL)
 
 
 if __name__ == "__main__":

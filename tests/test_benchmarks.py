@@ -1,5 +1,6 @@
 """The benchmarks: their clock, their small runs from start to end, and the README's figures."""
 
+import argparse
 import functools
 import importlib.util
 import json
@@ -77,6 +78,30 @@ def test_rounds_end_with_the_time_but_there_are_three(clock):
     assert clock.calls.count("b") == 5  # and the first, and one to warm up
 
 
+def test_what_fails_at_its_first_call_is_left_out_and_told_of(clock):
+    def broken():
+        raise RuntimeError("no compiler")
+
+    told = []
+    calls = {"broken": broken, "a": clock("a", 1.0)}
+    timings = timing.measure(calls, 1, left_out=lambda *what: told.append(what))
+    assert list(timings) == ["a"]
+    assert [(name, str(error)) for name, error in told] == [("broken", "no compiler")]
+    with pytest.raises(RuntimeError, match="no compiler"):
+        timing.measure(calls, 1)
+
+
+def test_results_tell_the_settings_that_matter_and_no_others(tmp_path, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    monkeypatch.setenv("TF_CLI_CONFIG_FILE", "/home/me/.terraformrc")
+    options = argparse.Namespace(output=tmp_path / "new.json")
+    timing.write_results("new", options, [], settings={"MALLOC_MMAP_MAX_": "0"})
+    settings = json.loads(options.output.read_text())["settings"]
+    assert settings["OMP_NUM_THREADS"] == "2"
+    assert settings["MALLOC_MMAP_MAX_"] == "0"
+    assert "TF_CLI_CONFIG_FILE" not in settings
+
+
 def test_a_worker_has_a_peak_of_memory_of_its_own_and_tells_its_errors():
     here = b"x" * 600 * 2**20  # must not count there
     worker = timing.Worker(functools.partial, operator.mul, b"x", 300 * 2**20)
@@ -115,6 +140,8 @@ def test_the_forward_benchmark_and_its_peers_from_start_to_end(tmp_path):
     assert results["machine"]["cores"] == len(os.sched_getaffinity(0))
     assert results["complete"] and results["commit"]
     assert "srn_tf, tensorflow" in printed
+    if importlib.util.find_spec("torch"):
+        assert {"PyTorch, eager", "PyTorch, compiled"} <= rows.keys()
 
 
 def test_the_training_benchmark_from_start_to_end(tmp_path):
@@ -185,10 +212,14 @@ def test_a_peer_stands_beside_ours_with_its_ratio():
         row | {"what": "srn_tf, tensorflow", "median": 2, "of_matmul": 0.5, "ratio": 1.0},
         row | {"what": "OpenVINO", "median": 1.5, "of_matmul": 0.75, "ratio": 0.75},
     ]
-    printed = readme.block("network", RESULTS | {"rows": rows})
+    matmul = row | {"what": "matmul, torch", "median": 1, "of_matmul": 1, "tflops": 0.39}
+    rows += [matmul, matmul | {"tflops": 0.41}]
+    printed = readme.block("network-other", RESULTS | {"rows": rows, "matmul": 4096})
     assert "| color, 64x32, 1" in printed
     assert "| 2 (1 to 3) s, 50%" in printed
     assert "| 1.5 (1 to 3) s, 75%, 0.75 of ours |" in printed
+    ceiling = "100%: a matmul (of 4096 to a side) with 0.39 to 0.41 in bfloat16, in TFLOP/s."
+    assert f"|\n\n{ceiling}\n\n`python" in printed
 
 
 def test_the_readme_has_the_figures_of_the_result_files():
@@ -200,18 +231,15 @@ def without(package: str):
     return pytest.mark.skipif(not importlib.util.find_spec(package), reason=f"no {package}")
 
 
-on_backends = pytest.mark.parametrize(
+@pytest.mark.backends
+@pytest.mark.parametrize(
     "backend", [pytest.param(name, marks=without(name)) for name in ("jax", "torch")]
 )
-
-
-@pytest.mark.backends
-@on_backends
 def test_the_gpu_benchmark_needs_no_tensorflow_and_has_the_authors_numbers(tmp_path, backend):
     output = tmp_path / "gpu.json"
-    words = ("--blocks", 1, "--kernel_size", 3, "--latency_size", 64, 32, "--crop_size", 32)
-    words += ("--batch_sizes", 2, "--matmul", 64, "--repeats", 2, "--cpu", "--output", output)
-    words += ("--precisions", "bfloat16")
+    words = ("--model", "ss", "--blocks", 1, "--kernel_size", 1)
+    words += ("--latency_size", 64, 32, "--crop_size", 32, "--batch_sizes", 2, "--matmul", 64)
+    words += ("--precisions", "bfloat16", "--repeats", 2, "--cpu", "--output", output)
     blocked = ("tensorflow", "psutil", "cv2", "skimage", "PIL")
     run_benchmark("gpu", *words, blocked=blocked, KERAS_BACKEND=backend)
     results = json.loads(output.read_text())
@@ -222,10 +250,10 @@ def test_the_gpu_benchmark_needs_no_tensorflow_and_has_the_authors_numbers(tmp_p
     assert results["rows"][-1]["note"] == "best"
 
 
+@without("torch")
 @pytest.mark.backends
-@on_backends
-def test_a_training_step_is_that_of_tensorflow(backend):
-    """Three steps of Adam on the same pairs: each with the same loss."""
+def test_a_training_step_on_pytorch_is_that_of_tensorflow():
+    """Three steps of Adam on the same pairs: each with the same loss. (JAX: test_jax_training.)"""
     code = f"""
 import sys; sys.path[:0] = [{str(BENCHMARKS)!r}, {str(TESTS)!r}]
 import keras, numpy as np, srn_tf
@@ -247,10 +275,26 @@ print(*losses)
 """
     theirs, ours = (
         np.array(run_python(code, KERAS_BACKEND=name).split(), float)
-        for name in (backend, "tensorflow")
+        for name in ("torch", "tensorflow")
     )
     assert ours[2] < 0.99 * ours[0]
     np.testing.assert_allclose(theirs, ours, rtol=1e-4)
+
+
+@without("torch")
+@pytest.mark.backends
+def test_steps_of_the_plain_pytorch_network_have_our_losses():
+    import keras
+    from training import make_step, make_torch_step
+
+    def losses(make, *options):
+        keras.utils.set_random_seed(0)
+        step = make("color", SMALL, "float32", 2, 32, *options)
+        return [step() for _ in range(3)]
+
+    ours = losses(make_step, argparse.Namespace(accumulate=1, xla=False))
+    np.testing.assert_allclose(losses(make_torch_step, False), ours, rtol=1e-4)
+    assert ours[2] < ours[0]
 
 
 @without("torch")

@@ -222,36 +222,6 @@ def test_unknown_names_and_values_are_refused():
         srn_tf.create_model("color", kernel_size=4)
 
 
-WITHOUT_TENSORFLOW = """
-import sys
-sys.modules["tensorflow"] = None  # importing it is an error from here on
-sys.path.insert(0, "tests")
-import numpy as np, keras
-from reference import golden
-from srn_tf.losses import multi_scale_l2
-from srn_tf.optimizer import learning_rate_schedule
-from srn_tf.data.synthesis import CameraPath, blur_along
-
-assert keras.backend.backend() == "jax"
-model, reference = golden("color")
-outputs = model(reference["x"])
-for scale, output in enumerate(outputs):
-    expected = reference[f"y{scale}"]
-    np.testing.assert_allclose(output, expected, rtol=0, atol=1e-4 * np.abs(expected).max())
-loss = multi_scale_l2(reference["train_sharp"], model(reference["train_blurred"]))
-np.testing.assert_allclose(loss, reference["train_loss"][0], rtol=1e-4)
-schedule = learning_rate_schedule("polynomial", 1e-4, 1e-6, 20)
-np.testing.assert_allclose([schedule(i) for i in range(8)], reference["train_lr"], rtol=1e-6)
-path = CameraPath(np.random.default_rng(0), 5.0, (32, 32)).homographies(9)
-assert blur_along(np.full((32, 32, 3), 99, np.uint8), path, True).min() == 99
-print("the same numbers")
-"""
-
-
-def test_network_loss_schedule_and_blur_work_on_jax_without_tensorflow():
-    assert "the same numbers" in run_python(WITHOUT_TENSORFLOW, KERAS_BACKEND="jax")
-
-
 def test_importing_the_package_brings_neither_keras_nor_tensorflow():
     code = "import srn_tf, sys; srn_tf.MODELS; print({'keras', 'tensorflow'} & set(sys.modules))"
     assert run_python(code).strip() == "set()"
