@@ -11,6 +11,7 @@ import functools
 import importlib.util
 import os
 import pathlib
+import re
 import sys
 import tempfile
 
@@ -173,8 +174,10 @@ def compare(alternatives: dict, work: float, options) -> list[dict]:
 
 
 def left_out(what: tuple[str, ...], why) -> None:
-    """Tells what is not compared, and the last line of why."""
-    print(f"left out: {', '.join(what)}: {str(why).strip().splitlines()[-1]}", flush=True)
+    """Tells what is not compared, and why: of a traceback, the line with the error."""
+    lines = str(why).strip().splitlines()
+    why = next((line for line in reversed(lines) if re.match(r"[\w.]+: ", line)), lines[-1])
+    print(f"left out: {', '.join(what)}: {why}", flush=True)
 
 
 def exported(name: str, overrides: dict, folder: pathlib.Path) -> bool:

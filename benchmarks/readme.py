@@ -49,11 +49,13 @@ def beside_matmuls(results, corner: str, down: str) -> str:
     for row in results["rows"]:
         if row["what"].startswith("matmul") and row["of_matmul"] == 1:
             rates.setdefault(row["precision"], []).append(row["tflops"])
-    ceilings = [f"{min(r):.2g} to {max(r):.2g} in {precision}" for precision, r in rates.items()]
-    side = f" (of {results['matmul']} to a side)" if "matmul" in results else ""
-    ceiling = f"100%: a matmul{side} with {', '.join(ceilings)}, in TFLOP/s."
+    ceilings = []
+    for precision, reached in rates.items():
+        ends = dict.fromkeys(f"{rate:.2f}" for rate in (min(reached), max(reached)))
+        ceilings.append(f"{' to '.join(ends)} TFLOP/s in {precision}")
     shown = pivot(results["rows"], corner, down, "{what}, {precision}", _WORK)
-    return f"{shown}\n\n{ceiling}"
+    side = results["matmul"]
+    return f"{shown}\n\n100% is a matmul of {side}x{side}: {', '.join(ceilings)}."
 
 
 def export(results) -> str:

@@ -21,7 +21,7 @@ sys.path.insert(0, str(BENCHMARKS))
 
 import readme  # noqa: E402
 import timing  # noqa: E402
-from network import size_of  # noqa: E402
+from network import left_out, size_of  # noqa: E402
 
 from srn_tf.model_table import macs_a_pixel  # noqa: E402
 
@@ -89,6 +89,12 @@ def test_what_fails_at_its_first_call_is_left_out_and_told_of(clock):
     assert [(name, str(error)) for name, error in told] == [("broken", "no compiler")]
     with pytest.raises(RuntimeError, match="no compiler"):
         timing.measure(calls, 1)
+
+
+@pytest.mark.parametrize("why", ["x.Error: no compiler\n\nSet X=1: more\n", "x.Error: no compiler"])
+def test_what_is_left_out_is_named_with_the_error_alone(capsys, why):
+    left_out(("PyTorch", "bfloat16"), f"Traceback:\n  File: x\n{why}")
+    assert capsys.readouterr().out == "left out: PyTorch, bfloat16: x.Error: no compiler\n"
 
 
 def test_results_tell_the_settings_that_matter_and_no_others(tmp_path, monkeypatch):
@@ -218,7 +224,7 @@ def test_a_peer_stands_beside_ours_with_its_ratio():
     assert "| color, 64x32, 1" in printed
     assert "| 2 (1 to 3) s, 50%" in printed
     assert "| 1.5 (1 to 3) s, 75%, 0.75 of ours |" in printed
-    ceiling = "100%: a matmul (of 4096 to a side) with 0.39 to 0.41 in bfloat16, in TFLOP/s."
+    ceiling = "100% is a matmul of 4096x4096: 0.39 to 0.41 TFLOP/s in bfloat16."
     assert f"|\n\n{ceiling}\n\n`python" in printed
 
 
