@@ -133,11 +133,19 @@ def compare(alternatives: dict, work: float, options) -> list[dict]:
         A row for each, with TFLOP/s, the part of what the fastest matmul of its precision reaches,
         peak memory, and its time as a multiple of ours in that precision.
     """
-    precisions = dict.fromkeys(precision for _, precision in alternatives)
+    references: dict[str, str] = {}  # what the others of a precision are compared with
+    for what, precision in alternatives:
+        references.setdefault(precision, what)
+
+    def failed(key, error) -> None:
+        left_out(key, error)
+        if key in alternatives and references[key[1]] == key[0]:
+            sys.exit(f"without {', '.join(key)} there is nothing to compare with")
+
     installed = list(filter(importlib.util.find_spec, ("tensorflow", "torch"))) or ["jax"]
     ceilings = {
         (f"matmul, {backend}", precision): (backend, make_matmul, precision)
-        for precision in precisions
+        for precision in references
         for backend in installed
     }
     with contextlib.ExitStack() as stack:
@@ -146,37 +154,36 @@ def compare(alternatives: dict, work: float, options) -> list[dict]:
             try:
                 worker = Worker(*make, environment={"KERAS_BACKEND": backend, **MALLOC})
             except RuntimeError as error:
-                left_out(key, error)
+                failed(key, error)
                 continue
             stack.callback(worker.close)
             calls[key] = worker
-        timings = measure(calls, options.repeats, options.seconds, left_out)
+        timings = measure(calls, options.repeats, options.seconds, failed)
     rows = []
-    for precision in precisions:
+    for precision, ours in references.items():
         own = {what: timing for (what, other), timing in timings.items() if other == precision}
         speeds = {
             what: (2 * MATMUL**3 if what.startswith("matmul") else work) / timing.median
             for what, timing in own.items()
         }
         matmuls = [speed for what, speed in speeds.items() if what.startswith("matmul")]
-        first = next(what for what, other in alternatives if other == precision)
-        if not (matmuls and first in own):
-            sys.exit(f"{precision}: nothing to compare")
+        if not matmuls:
+            sys.exit(f"{precision}: without a matmul there is nothing to compare with")
         for what, timing in own.items():
             row = {"what": what, "precision": precision, **timing.row()}
             row |= {"tflops": round(speeds[what] / 1e12, 3)}
             row |= {"of_matmul": round(speeds[what] / max(matmuls), 3)}
             row |= {"peak_gb": round(calls[what, precision].peak_gb, 2)}
             if not what.startswith("matmul"):
-                row["ratio"] = round(timing.median / own[first].median, 3)
+                row["ratio"] = round(timing.median / own[ours].median, 3)
             rows.append(row)
     return rows
 
 
 def left_out(what: tuple[str, ...], why) -> None:
     """Tells what is not compared, and why: of a traceback, the line with the error."""
-    lines = str(why).strip().splitlines()
-    why = next((line for line in reversed(lines) if re.match(r"[\w.]+: ", line)), lines[-1])
+    last = str(why).strip().rpartition("Traceback (")[-1].splitlines()
+    why = next((line for line in last if re.match(r"[\w.]+: ", line)), last[-1])
     print(f"left out: {', '.join(what)}: {why}", flush=True)
 
 

@@ -38,8 +38,8 @@ _PACKAGES = (
 )
 # Environment variables that change what is measured.
 _SETTINGS = re.compile(
-    r"(XLA|ONEDNN|OMP|MKL|KMP|MALLOC|JAX)_|TF_(XLA|ENABLE|NUM)_|TORCHINDUCTOR_|LD_PRELOAD"
-    r"|CUDA_VISIBLE_DEVICES|NVIDIA_TF32_OVERRIDE"
+    r"(XLA|ONEDNN|DNNL|OMP|MKL|KMP|MALLOC|JAX|TORCHINDUCTOR)_|TF_(?!CLI_|CPP_)|LD_PRELOAD"
+    r"|GLIBC_TUNABLES|CUDA_VISIBLE_DEVICES|NVIDIA_TF32_OVERRIDE"
 )
 
 
@@ -133,7 +133,8 @@ class Worker:
         self._peak = self._receive()
 
     def __call__(self) -> None:
-        self._pipe.send(None)
+        with contextlib.suppress(BrokenPipeError):  # it has ended: told of below
+            self._pipe.send(None)
         self._peak = self._receive()
 
     @property
@@ -148,7 +149,7 @@ class Worker:
     def _receive(self) -> int:
         try:
             answer = self._pipe.recv()
-        except EOFError:
+        except (EOFError, ConnectionError):
             self._process.join()
             raise RuntimeError(f"the process ended with {self._process.exitcode}") from None
         if isinstance(answer, str):

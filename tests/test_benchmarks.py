@@ -91,9 +91,9 @@ def test_what_fails_at_its_first_call_is_left_out_and_told_of(clock):
         timing.measure(calls, 1)
 
 
-@pytest.mark.parametrize("why", ["x.Error: no compiler\n\nSet X=1: more\n", "x.Error: no compiler"])
+@pytest.mark.parametrize("why", ["x.Error: no compiler\n\nHint: more\n", "x.Error: no compiler"])
 def test_what_is_left_out_is_named_with_the_error_alone(capsys, why):
-    left_out(("PyTorch", "bfloat16"), f"Traceback:\n  File: x\n{why}")
+    left_out(("PyTorch", "bfloat16"), f"Traceback (most recent call last):\n  File x\n{why}")
     assert capsys.readouterr().out == "left out: PyTorch, bfloat16: x.Error: no compiler\n"
 
 
@@ -147,7 +147,9 @@ def test_the_forward_benchmark_and_its_peers_from_start_to_end(tmp_path):
     assert results["complete"] and results["commit"]
     assert "srn_tf, tensorflow" in printed
     if importlib.util.find_spec("torch"):
-        assert {"PyTorch, eager", "PyTorch, compiled"} <= rows.keys()
+        assert "PyTorch, eager" in rows
+        # It needs a compiler of C++.
+        assert "PyTorch, compiled" in rows or "left out: PyTorch, compiled" in printed
 
 
 def test_the_training_benchmark_from_start_to_end(tmp_path):
