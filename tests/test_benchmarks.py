@@ -247,14 +247,15 @@ def test_the_gpu_benchmark_needs_no_tensorflow_and_has_the_authors_numbers(tmp_p
     output = tmp_path / "gpu.json"
     words = ("--model", "ss", "--blocks", 1, "--kernel_size", 1)
     words += ("--latency_size", 64, 32, "--crop_size", 32, "--batch_sizes", 2, "--matmul", 64)
-    words += ("--precisions", "bfloat16", "--repeats", 2, "--cpu", "--output", output)
+    words += ("--precisions", "tf32", "bfloat16", "--repeats", 2, "--cpu", "--output", output)
     blocked = ("tensorflow", "psutil", "cv2", "skimage", "PIL")
     run_benchmark("gpu", *words, blocked=blocked, KERAS_BACKEND=backend)
     results = json.loads(output.read_text())
     assert 0 < results["parity"] < 1e-4
     assert 0 <= results["parity_of_losses"] < 1e-4
-    kinds = [(row["what"], row.get("batch")) for row in results["rows"]]
-    assert kinds == [("matmul", None), ("forward", 1), ("forward", 2), ("training", 2)]
+    kinds = [(row["precision"], row["what"], row.get("batch")) for row in results["rows"]]
+    expected = [("matmul", None), ("forward", 1), ("forward", 2), ("training", 2)]
+    assert kinds == [(precision, *row) for precision in ("tf32", "bfloat16") for row in expected]
     assert results["rows"][-1]["note"] == "best"
 
 
