@@ -5,11 +5,16 @@ out: the line from end to end of the camera's path. Sharp photographs are restor
 leave them alone. The blurred pictures are those of
 `srn-data blur --input_path PHOTOS --extent EXTENT --seed 0`.
 
+Real pairs count more: --real_pairs names a folder of NAME_blurred and NAME_sharp. They are scored
+plain and aligned, which is the best over shifts of whole pixels, for blurred and restored alike:
+the target of a pair may lie beside the middle of the blur.
+
 Prints the tables of the model card and writes every score as JSON, and, with --figure, a picture of
 where the network helps most and least.
 """
 
 import argparse
+import itertools
 import json
 import math
 import pathlib
@@ -22,7 +27,7 @@ from srn_tf.classical import ClassicalDeblurrer
 from srn_tf.config import PRECISIONS
 from srn_tf.data.synthesis import CameraPath, shake
 from srn_tf.files import atomic_file
-from srn_tf.images import find_images, read_image, write_image
+from srn_tf.images import LUMA, find_images, read_image, write_image
 from srn_tf.inference import Deblurrer
 from srn_tf.metrics import psnr, ssim
 from srn_tf.progress import progress
@@ -30,6 +35,7 @@ from srn_tf.progress import progress
 STRENGTHS = {"light": 3.0, "medium": 8.0, "heavy": 16.0}
 SEED = 0
 SIDE = 224  # of the figure's crops, in pixels
+REACH = 3  # of the shifts that align pictures, in pixels
 
 
 def line_of(path: CameraPath) -> tuple[float, float]:
@@ -65,6 +71,83 @@ def score(deblurrer: Deblurrer, photos, advance) -> tuple[list[dict], dict]:
 def _scores(deblurrer, picture, sharp) -> dict:
     restored = deblurrer.deblur(picture)
     return {"psnr": psnr(sharp, restored), "ssim": ssim(sharp, restored)}
+
+
+def aligned(sharp: np.ndarray, picture: np.ndarray) -> np.ndarray:
+    """A picture moved by whole pixels, up to REACH, so that its luma is closest to the sharp one.
+
+    Args:
+        sharp, picture: uint8 [height, width, 3].
+
+    Returns:
+        uint8, REACH pixels smaller on each side.
+    """
+    height, width = (side - 2 * REACH for side in sharp.shape[:2])
+    target = luma(sharp[REACH:-REACH, REACH:-REACH])
+
+    def window(shift):
+        top, left = shift
+        return picture[top : top + height, left : left + width]
+
+    shifts = itertools.product(range(2 * REACH + 1), repeat=2)
+    return window(max(shifts, key=lambda shift: psnr_of(target, luma(window(shift)))))
+
+
+def luma(picture: np.ndarray) -> np.ndarray:
+    """float32 [height, width] in [0, 255]."""
+    return picture @ np.float32(LUMA)
+
+
+def psnr_of(sharp: np.ndarray, picture: np.ndarray) -> float:
+    """Peak signal-to-noise ratio of values up to 255, dB, at most 99."""
+    return min(99.0, -10 * math.log10(max(np.mean((sharp - picture) ** 2) / 255**2, 1e-12)))
+
+
+def score_pairs(deblurrer, folder: pathlib.Path, advance) -> list[dict]:
+    """Scores of real pairs: of the luma PSNR, of the colours SSIM, plain and aligned."""
+    rows = []
+    for blurred_path in sorted(folder.glob("*_blurred.*")):
+        name = blurred_path.stem.removesuffix("_blurred")
+        (sharp_path,) = folder.glob(f"{name}_sharp.*")
+        blurred, sharp = read_image(blurred_path), read_image(sharp_path)
+        inside = sharp[REACH:-REACH, REACH:-REACH]
+        row = {"pair": name, "gray": bool(np.ptp(sharp, axis=-1).max() == 0)}
+        for kind, picture in (("blurred", blurred), ("restored", deblurrer.deblur(blurred))):
+            moved = aligned(sharp, picture)
+            row[f"{kind}_psnr"] = psnr_of(luma(sharp), luma(picture))
+            row[f"{kind}_ssim"] = ssim(sharp, picture)
+            row[f"{kind}_aligned_psnr"] = psnr_of(luma(inside), luma(moved))
+            row[f"{kind}_aligned_ssim"] = ssim(inside, moved)
+        rows.append(row)
+        advance()
+    return rows
+
+
+def print_pairs(rows: list[dict]) -> None:
+    def gains(kind, of):
+        return [row[f"restored_{kind}"] - row[f"blurred_{kind}"] for row in of]
+
+    print("| pair | blurred, dB | gain | gain, aligned | SSIM | gain | gain, aligned |")
+    print("|---|---|---|---|---|---|---|")
+    for row in rows:
+        plain, moved, structure, moved_structure = (
+            gains(kind, [row])[0] for kind in ("psnr", "aligned_psnr", "ssim", "aligned_ssim")
+        )
+        print(
+            f"| {row['pair']} | {row['blurred_psnr']:.2f} | {plain:+.2f} | {moved:+.2f} "
+            f"| {row['blurred_ssim']:.4f} | {structure:+.4f} | {moved_structure:+.4f} |"
+        )
+    for words, of in (
+        ("colour", [row for row in rows if not row["gray"]]),
+        ("gray", [row for row in rows if row["gray"]]),
+    ):
+        for kind in ("psnr", "aligned_psnr") if of else ():
+            values = gains(kind, of)
+            worse = sum(value < 0 for value in values)
+            print(
+                f"{words}, {kind}: mean {statistics.fmean(values):+.2f} dB, worst "
+                f"{min(values):+.2f}, made worse: {worse} of {len(values)}"
+            )
 
 
 def mean(rows, *strengths) -> dict:
@@ -121,23 +204,33 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--photos", required=True, help="folder of sharp photographs")
+    parser.add_argument("--photos", help="folder of sharp photographs, to be blurred")
+    parser.add_argument("--real_pairs", type=pathlib.Path, help="folder of real pairs")
     parser.add_argument("--checkpoint", help="as for test.py; default: the weights shipped")
     parser.add_argument("--precision", default="float32", choices=PRECISIONS)
     parser.add_argument("--output", type=pathlib.Path, help="JSON file to write every score into")
     parser.add_argument("--figure", help="picture to draw")
     options = parser.parse_args()
+    if not (options.photos or options.real_pairs):
+        parser.error("--photos or --real_pairs is needed")
     deblurrer = Deblurrer(options.checkpoint, options.precision)
-    photos = find_images(options.photos)
-    with progress("scoring", (1 + len(STRENGTHS)) * len(photos)) as advance:
-        rows, pictures = score(deblurrer, photos, advance)
-    for row in rows:  # a picture left alone to the last bit; JSON has no infinity
-        row["psnr"] = min(row["psnr"], 99.0)
-    print_tables(rows)
+    rows, pairs = [], []
+    if options.real_pairs:
+        count = len(list(options.real_pairs.glob("*_blurred.*")))
+        with progress("scoring real pairs", count) as advance:
+            pairs = score_pairs(deblurrer, options.real_pairs, advance)
+        print_pairs(pairs)
+    if options.photos:
+        photos = find_images(options.photos)
+        with progress("scoring", (1 + len(STRENGTHS)) * len(photos)) as advance:
+            rows, pictures = score(deblurrer, photos, advance)
+        for row in rows:  # a picture left alone to the last bit; JSON has no infinity
+            row["psnr"] = min(row["psnr"], 99.0)
+        print_tables(rows)
     if options.output:
         with atomic_file(options.output) as temporary:
-            temporary.write_text(json.dumps(rows, indent=1) + "\n")
-    if options.figure:
+            temporary.write_text(json.dumps(pairs + rows, indent=1) + "\n")
+    if options.figure and rows:
         draw(options.figure, deblurrer, rows, pictures)
 
 

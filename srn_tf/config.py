@@ -8,7 +8,8 @@ import dataclasses
 import math
 
 BLOCKS = ("residual", "plain")
-RECURRENCES = ("none", "conv", "rnn", "lstm")
+RECURRENCES = ("none", "conv", "sum", "rnn", "lstm")
+LOSSES = ("l2", "charbonnier")
 DECAYS = ("exponential", "polynomial", "cosine")
 # Deconvolutions to compare with; see `classical`.
 CLASSICAL = ("wiener", "richardson_lucy")
@@ -33,47 +34,70 @@ class ModelConfig:
             a batch of three).
         kernel_size: of every convolution but the transposed ones (4x4) and the recurrent one (3x3).
         widths: feature channels of each level of the encoder, finest first.
-        blocks: blocks in each stage of encoder and decoder.
+        blocks: blocks in each stage of encoder and decoder: one number, or one for each level,
+            finest first.
         block: "residual" (ResBlock) or "plain" (two convolutions with ReLU).
         stride: of the first convolution of every level but the first; 1 removes the pyramid of
             features, and with it the skip connections between encoder and decoder.
         recurrence: what joins encoder and decoder: "lstm" (ConvLSTM), "rnn" (plain convolutional
-            RNN), "conv" (a 3x3 convolution with ReLU, no state) or "none".
+            RNN), "sum" (a 3x3 convolution of features and state added up), "conv" (a 3x3
+            convolution with ReLU, no state) or "none".
         scales: number of scales, each half the size of the next.
         shared: one set of variables for all scales, or one for each.
         residual: add the blurred image to the network's output, and start as the identity (see
             `networks.layers`). Not in the paper; learns far faster from little data.
+        patch: side in pixels of the squares that become the channels of one place before the first
+            convolution, and squares again after the last: 1, 2 or 4. Not in the paper; all
+            convolutions see 1 / patch of the height and width.
+        norm: normalise over the channels before each ResBlock. Not in the paper; learns at higher
+            rates.
     """
 
     channels: int = 3
     kernel_size: int = 5
     widths: tuple[int, ...] = (32, 64, 128)
-    blocks: int = 3
+    blocks: int | tuple[int, ...] = 3
     block: str = "residual"
     stride: int = 2
     recurrence: str = "none"
     scales: int = 3
     shared: bool = True
     residual: bool = False
+    patch: int = 1
+    norm: bool = False
 
     def __post_init__(self):
         object.__setattr__(self, "widths", tuple(self.widths))
+        if not isinstance(self.blocks, int):
+            object.__setattr__(self, "blocks", tuple(self.blocks))
         rules = [
             ("channels", self.channels in (1, 3), "1 or 3"),
             ("kernel_size", self.kernel_size in (1, 3, 5, 7), "1, 3, 5 or 7"),
             ("widths", self.widths and min(self.widths) >= 1, "one or more positive numbers"),
-            ("blocks", self.blocks >= 1, "1 or more"),
+            (
+                "blocks",
+                len(self.blocks_of_levels) == len(self.widths) and min(self.blocks_of_levels) >= 1,
+                "1 or more, or such a number for each of the widths",
+            ),
             ("block", self.block in BLOCKS, f"one of {', '.join(BLOCKS)}"),
             ("stride", self.stride in (1, 2), "1 or 2"),
             ("recurrence", self.recurrence in RECURRENCES, f"one of {', '.join(RECURRENCES)}"),
             ("scales", 1 <= self.scales <= 5, "1 to 5"),
+            ("patch", self.patch in (1, 2, 4), "1, 2 or 4"),
+            ("norm", not self.norm or self.block == "residual", "off for plain blocks"),
         ]
         _check(self, rules)
 
     @property
+    def blocks_of_levels(self) -> tuple[int, ...]:
+        """Blocks of a stage at each level, finest first."""
+        many = isinstance(self.blocks, tuple)
+        return self.blocks if many else (self.blocks,) * len(self.widths)
+
+    @property
     def size_multiple(self) -> int:
         """Height and width of the input must be multiples of this (16 in the paper's network)."""
-        return 2 ** (self.scales - 1) * self.stride ** (len(self.widths) - 1)
+        return 2 ** (self.scales - 1) * self.stride ** (len(self.widths) - 1) * self.patch
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,6 +178,23 @@ MODELS = {
     # This project's: the paper's network on colour pictures, and with a global residual.
     "color_lstm": ModelConfig(recurrence="lstm"),
     "color_lstm_residual": ModelConfig(recurrence="lstm", residual=True),
+    # This project's: for few multiplications. A picture's squares of 4x4 are its channels.
+    "fast": ModelConfig(
+        kernel_size=3,
+        widths=(64, 128, 192),
+        blocks=(2, 3, 3),
+        recurrence="sum",
+        residual=True,
+        patch=4,
+    ),
+    "fast_small": ModelConfig(
+        kernel_size=3,
+        widths=(32, 64, 128),
+        blocks=(1, 2, 3),
+        recurrence="sum",
+        residual=True,
+        patch=4,
+    ),
     # Table 1 of the paper.
     "ss": ModelConfig(kernel_size=3, recurrence="conv", scales=1),
     "sc": ModelConfig(kernel_size=3, recurrence="conv", shared=False),
@@ -221,7 +262,9 @@ class TrainingConfig:
         batch_size: crops a step.
         epochs: length of the run in passes over the data, where `max_steps` is 0.
         max_steps: length of the run in steps; the learning rate reaches its end there.
-        lr, end_lr, decay: see `optimizer.learning_rate_schedule`.
+        lr, end_lr, decay, warmup: see `optimizer.learning_rate_schedule`.
+        beta_2: of Adam: how long its mean squares of gradients remember.
+        loss, spectrum: see `losses.losses_of_scales`.
         scale_weights: what the loss of each scale counts, coarse to fine; empty: 1 (the paper).
         clip_norm: global norm to which the gradients of the recurrent cells are clipped; 0 is off.
         clip_all: the same of all gradients together.
@@ -255,6 +298,10 @@ class TrainingConfig:
     lr: float = 1e-4
     end_lr: float = 1e-6
     decay: str = "exponential"
+    warmup: int = 0
+    beta_2: float = 0.999
+    loss: str = "l2"
+    spectrum: float = 0.0
     scale_weights: tuple[float, ...] = ()
     clip_norm: float = 0.0
     clip_all: float = 0.0
@@ -294,6 +341,14 @@ class TrainingConfig:
             ("lr", 0 < self.lr < 1e38, "positive, below 1e38"),
             ("end_lr", 0 < self.end_lr < 1e38, "positive, below 1e38"),
             ("decay", self.decay in DECAYS, f"one of {', '.join(DECAYS)}"),
+            (
+                "warmup",
+                self.warmup == 0 or (self.decay == "cosine" and self.warmup > 0),
+                "0, or positive with a decay of cosine",
+            ),
+            ("beta_2", 0 < self.beta_2 < 1, "above 0, below 1"),
+            ("loss", self.loss in LOSSES, f"one of {', '.join(LOSSES)}"),
+            ("spectrum", 0 <= self.spectrum < math.inf, "0 (off) or positive"),
             (
                 "scale_weights",
                 len(self.scale_weights) in (0, scales)

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import keras
 
-from srn_tf.losses import l2_of_scales
+from srn_tf.losses import losses_of_scales
 
 
 class JaxTrainer:
@@ -17,13 +17,20 @@ class JaxTrainer:
         optimizer: a Keras optimizer, which does not scale the loss.
         clip_all: global norm to which all gradients together are clipped; 0 is off.
         scale_weights: what the loss of each scale counts, coarse to fine; default: 1.
+        loss: (kind, spectrum) of `losses.losses_of_scales`.
     """
 
     def __init__(
-        self, model, optimizer, clip_all: float = 0.0, scale_weights: tuple[float, ...] = ()
+        self,
+        model,
+        optimizer,
+        clip_all: float = 0.0,
+        scale_weights: tuple[float, ...] = (),
+        loss: tuple[str, float] = ("l2", 0.0),
     ):
         optimizer.build(model.trainable_variables)
         self.model, self.optimizer, self._clip_all = model, optimizer, clip_all
+        self._kind = loss
         self._scale_weights = jnp.asarray(scale_weights or (1.0,) * model.config.scales)
         self._variables = list(model.trainable_variables), list(optimizer.variables)
         self._now = None
@@ -64,7 +71,7 @@ class JaxTrainer:
         # As model.stateless_call, which does not tell the layers that this is training.
         with keras.StatelessScope(zip(self._variables[0], weights, strict=True)):
             outputs = self.model(blurred, training=True)
-        losses = jnp.stack(l2_of_scales(sharp, outputs))
+        losses = jnp.stack(losses_of_scales(sharp, outputs, *self._kind))
         return jnp.sum(losses * self._scale_weights), losses
 
     def synchronize(self) -> None:

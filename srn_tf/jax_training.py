@@ -72,7 +72,11 @@ def train(
         keras.utils.set_random_seed(config.seed)
         model = create_model_from_config(config.network, dtype=PRECISIONS[config.precision])
         trainer = JaxTrainer(
-            model, create_optimizer(config, max_steps), config.clip_all, config.scale_weights
+            model,
+            create_optimizer(config, max_steps),
+            config.clip_all,
+            config.scale_weights,
+            (config.loss, config.spectrum),
         )
         first = run.restore(trainer) if resume else 0
         if first == 0 and config.init_from:

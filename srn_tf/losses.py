@@ -1,27 +1,48 @@
-"""The training loss (section 3.3 of the paper), on any Keras backend."""
+"""The training losses (section 3.3 of the paper has the first), on any Keras backend."""
 
 from keras import ops
 
 from srn_tf.networks.pyramid import pyramid
 
+_CHARBONNIER = 1e-3  # of a value in [0, 1]: below it the loss is round
 
-def l2_of_scales(sharp, outputs) -> list:
-    """The mean squared error of each scale, coarse to fine: 1/N_i * ||output_i - sharp_i||^2.
+
+def losses_of_scales(sharp, outputs, kind: str = "l2", spectrum: float = 0.0) -> list:
+    """The loss of each scale, coarse to fine.
 
     Args:
         sharp: [batch, height, width, channels] in [0, 1].
         outputs: restored pictures, coarse to fine, the last of the size of `sharp`.
+        kind: "l2" (the paper): the mean square of the error, 1/N_i * ||output_i - sharp_i||^2;
+            "charbonnier": the mean of sqrt(error^2 + 1e-6) (Charbonnier et al., ICIP 1994), which
+            is about its absolute value.
+        spectrum: weight of the mean absolute value of the error's discrete Fourier transform,
+            divided by the root of its size so that it is as large as the error (Cho et al., ICCV
+            2021, have such a loss); 0 is off.
 
     Returns:
         A list of float32 scalars.
     """
     targets = pyramid(ops.cast(sharp, "float32"), len(outputs))
     return [
-        ops.mean(ops.square(ops.cast(output, "float32") - target))
+        _loss(ops.cast(output, "float32") - target, kind, spectrum)
         for output, target in zip(outputs, targets, strict=True)
     ]
 
 
+def _loss(error, kind: str, spectrum: float):
+    if kind == "l2":
+        loss = ops.mean(ops.square(error))
+    else:
+        loss = ops.mean(ops.sqrt(ops.square(error) + _CHARBONNIER**2))
+    if spectrum:
+        planes = ops.transpose(error, (0, 3, 1, 2))
+        parts = ops.fft2((planes, ops.zeros_like(planes)))
+        size = ops.cast(planes.shape[2] * planes.shape[3], "float32")
+        loss += spectrum * ops.mean(ops.abs(ops.stack(parts))) / ops.sqrt(size)
+    return loss
+
+
 def multi_scale_l2(sharp, outputs):
-    """The loss, a float32 scalar: the sum of `l2_of_scales`."""
-    return sum(l2_of_scales(sharp, outputs))
+    """The paper's loss, a float32 scalar: the sum of the scales' mean squared errors."""
+    return sum(losses_of_scales(sharp, outputs))

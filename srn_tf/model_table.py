@@ -16,6 +16,8 @@ ABOUT = {
     "color": ("without ConvLSTM, on colour; released by its authors", None, None, ""),
     "color_lstm": ("the paper's network on colour", None, None, ""),
     "color_lstm_residual": ("and the blurred picture added to its output", None, None, ""),
+    "fast": ("squares of 4x4 pixels as channels, few multiplications", None, None, ""),
+    "fast_small": ("the same, a quarter of the multiplications", None, None, ""),
     "ss": ("one scale", 28.40, 0.9045, PAPER),
     "sc": ("three scales, each with weights of its own", 29.05, 0.9166, PAPER),
     "wo_r": ("three scales, no recurrence", 29.26, 0.9197, PAPER),

@@ -7,7 +7,7 @@ import keras
 from srn_tf.config import DECAYS, TrainingConfig
 
 
-def learning_rate_schedule(decay: str, lr: float, end_lr: float, max_steps: int):
+def learning_rate_schedule(decay: str, lr: float, end_lr: float, max_steps: int, warmup: int = 0):
     """The learning rate as a function of the step.
 
     Args:
@@ -17,6 +17,7 @@ def learning_rate_schedule(decay: str, lr: float, end_lr: float, max_steps: int)
         lr: at step 0.
         end_lr: at `max_steps`; not for the polynomial decay.
         max_steps: length of the run.
+        warmup: steps in which the cosine's rate first rises from 0, evenly.
 
     Raises:
         ValueError: for an unknown decay.
@@ -26,18 +27,24 @@ def learning_rate_schedule(decay: str, lr: float, end_lr: float, max_steps: int)
     if decay == "polynomial":
         return keras.optimizers.schedules.PolynomialDecay(lr, max_steps, 0.0, power=0.3)
     if decay == "cosine":
-        return keras.optimizers.schedules.CosineDecay(lr, max_steps, alpha=end_lr / lr)
+        if not warmup:
+            return keras.optimizers.schedules.CosineDecay(lr, max_steps, alpha=end_lr / lr)
+        return keras.optimizers.schedules.CosineDecay(
+            0.0, max(1, max_steps - warmup), end_lr / lr, warmup_target=lr, warmup_steps=warmup
+        )
     raise ValueError(f"decay must be one of {', '.join(DECAYS)}, not {decay!r}")
 
 
 def create_optimizer(config: TrainingConfig, max_steps: int):
-    """Adam (0.9, 0.999, 1e-8) on the schedule, scaling the loss when computing in float16."""
-    schedule = learning_rate_schedule(config.decay, config.lr, config.end_lr, max_steps)
+    """Adam (0.9, beta_2, 1e-8) on the schedule, scaling the loss when computing in float16."""
+    schedule = learning_rate_schedule(
+        config.decay, config.lr, config.end_lr, max_steps, config.warmup
+    )
     # Named, because the names stand in checkpoints and Keras would number them.
     optimizer = keras.optimizers.Adam(
         schedule,
         beta_1=0.9,
-        beta_2=0.999,
+        beta_2=config.beta_2,
         epsilon=1e-8,
         use_ema=config.ema > 0,
         ema_momentum=config.ema,

@@ -22,7 +22,7 @@ from srn_tf.config import PRECISIONS, TrainingConfig
 from srn_tf.data.pipeline import Batches
 from srn_tf.data.sources import create_source
 from srn_tf.distribution import Cluster, replicas_here
-from srn_tf.losses import l2_of_scales
+from srn_tf.losses import losses_of_scales
 from srn_tf.networks import create_model_from_config
 from srn_tf.optimizer import averaged, create_optimizer
 from srn_tf.progress import progress
@@ -47,6 +47,7 @@ class Trainer:
             to save memory; the numbers are those of the whole.
         xla: compile the network and its gradients with XLA.
         scale_weights: what the loss of each scale counts, coarse to fine; default: 1.
+        loss: (kind, spectrum) of `losses.losses_of_scales`.
     """
 
     def __init__(
@@ -58,10 +59,12 @@ class Trainer:
         accumulate: int = 1,
         xla: bool = False,
         scale_weights: tuple[float, ...] = (),
+        loss: tuple[str, float] = ("l2", 0.0),
     ):
         self.model, self.optimizer = model, optimizer
         self.clip_norm, self.clip_all, self.accumulate = clip_norm, clip_all, accumulate
         self._scale_weights = scale_weights or (1.0,) * model.config.scales
+        self._loss = loss
         optimizer.build(model.trainable_variables)
         self._recurrent = {variable.path for variable in model.recurrent_variables}
         self._strategy = tf.distribute.get_strategy()
@@ -147,7 +150,8 @@ class Trainer:
 
     def _losses_and_gradients(self, blurred, sharp):
         with tf.GradientTape() as tape:
-            losses = tf.stack(l2_of_scales(sharp, self.model(blurred, training=True)))
+            outputs = self.model(blurred, training=True)
+            losses = tf.stack(losses_of_scales(sharp, outputs, *self._loss))
             scaled = self.optimizer.scale_loss(tf.reduce_sum(losses * self._scale_weights))
         return losses, tape.gradient(scaled, self.model.trainable_variables)
 
@@ -236,6 +240,7 @@ def train(
                 config.accumulate,
                 xla,
                 config.scale_weights,
+                (config.loss, config.spectrum),
             )
         first, chief = 0, None
         if run:

@@ -6,7 +6,7 @@ import os
 from absl import flags
 
 from srn_tf.cli.command import define_device_flags, require, run, start_jax, start_tensorflow
-from srn_tf.config import DECAYS, MODELS, PRECISIONS, TrainingConfig, model_config
+from srn_tf.config import DECAYS, LOSSES, MODELS, PRECISIONS, TrainingConfig, model_config
 
 SUMMARY = """trains a deblurring network.
 
@@ -53,6 +53,9 @@ def define_flags() -> flags.FlagValues:
     flags.DEFINE_enum("model", "lstm", list(MODELS), "the network.", flag_values=values)
     define(integer, "kernel_size", "instead of the model's own: 1, 3, 5 or 7.")
     define(integer, "blocks", "blocks a stage, instead of the model's own.")
+    flags.DEFINE_boolean(
+        "norm", None, "normalise before each block, instead of the model's own.", flag_values=values
+    )
     define(string, "datalist", "file of pairs: `sharp blurred` a line.")
     define(string, "data_root", "folder the paths of the data list start from.")
     define(string, "packed", "file of srn-data pack, instead of a data list.")
@@ -84,6 +87,15 @@ def define_flags() -> flags.FlagValues:
         "exponential (the paper); polynomial: power 0.3, to 0 (the authors' program); cosine.",
         enum_values=list(DECAYS),
     )
+    define(integer, "warmup", "steps in which the rate first rises from 0; with --decay cosine.")
+    define(real, "beta_2", "of Adam: 0.999 (the paper) remembers a thousand steps, 0.99 a hundred.")
+    define(
+        flags.DEFINE_enum,
+        "loss",
+        "of each scale: l2 (the paper); charbonnier: about the absolute error.",
+        enum_values=list(LOSSES),
+    )
+    define(real, "spectrum", "weight of the error's Fourier transform in the loss; 0: off.")
     define(
         flags.DEFINE_list,
         "scale_weights",
@@ -149,7 +161,9 @@ def training_config(values: flags.FlagValues) -> TrainingConfig:
     except ValueError:
         words = ",".join(given["scale_weights"])
         raise ValueError(f"scale_weights must be numbers, not {words}") from None
-    network = {name: given[name] for name in ("kernel_size", "blocks") if given[name] is not None}
+    network = {
+        name: given[name] for name in ("kernel_size", "blocks", "norm") if given[name] is not None
+    }
     return TrainingConfig(
         **{name: given[name] for name in _DEFAULTS.keys() & given.keys()},
         network=model_config(values.model, **network),

@@ -27,7 +27,7 @@ _DIRECTORY = "pairs.json"
 _FORMAT = "srn_tf pairs 1"
 
 
-def pack(source, path, advance=lambda: None) -> None:
+def pack(source, path, advance=lambda: None, executor=None) -> None:
     """Writes all pairs of a source into a store, whole or not at all.
 
     The same pairs give the same file to the last byte.
@@ -37,6 +37,7 @@ def pack(source, path, advance=lambda: None) -> None:
             `lists.PairSource`.
         path: the file, ending in .npz, which must not exist.
         advance: called after each pair.
+        executor: what reads the pairs, a `concurrent.futures.Executor`; default: threads.
 
     Raises:
         ValueError: if `path` exists or is named otherwise; what the source raises.
@@ -50,7 +51,7 @@ def pack(source, path, advance=lambda: None) -> None:
     with (
         atomic_file(path) as temporary,
         zipfile.ZipFile(temporary, "w") as archive,
-        concurrent.futures.ThreadPoolExecutor(workers) as pool,
+        executor or concurrent.futures.ThreadPoolExecutor(workers) as pool,
     ):
         content = {"format": _FORMAT, "names": source.names, "notes": source.notes}
         # ZipInfo has a fixed date, where a bare name would get today's.

@@ -3,19 +3,22 @@
 A camera that shakes during the exposure turns about its three axes and comes nearer or farther,
 smoothly; each instant sees the photograph through a homography. The mean over a random path of them
 is the blurred picture. At the middle of the path the photograph stands still, and that is the sharp
-target, as the paper takes the middle frame of the frames it averages. In some pictures a part of
-the scene moves along a path of its own. The mean is taken in linear light (gamma 2.2) or on the
-values as stored; real cameras lie between.
+target, as the paper takes the middle frame of the frames it averages; or at the path's middle of
+mass, where a network need not guess which way time went. In some pictures a part of the scene moves
+along a path of its own. The mean is taken in light or on the values as stored; real cameras lie
+between. What else a camera does is in `camera`.
 
 NumPy and OpenCV alone, so that any training program can use it.
 """
 
+import functools
 import math
 import pathlib
 
 import cv2
 import numpy as np
 
+from srn_tf.data.camera import LIGHT, Camera, light_from, values_from
 from srn_tf.data.lists import (
     check_headers,
     path_problem,
@@ -26,8 +29,8 @@ from srn_tf.data.lists import (
 from srn_tf.files import atomic_folder
 from srn_tf.images import find_images, read_image, write_image
 
-GAMMA = 2.2
-_TO_LINEAR = (np.arange(256, dtype=np.float32) / 255) ** GAMMA
+TARGETS = ("middle", "centroid")
+LIGHTS = ("mixed", "linear", "stored")
 # The focal length, in longer sides of the picture: 25 to 85 mm on a camera of 36 mm x 24 mm.
 _FOCAL_LENGTHS = (0.7, 2.4)
 # Roll and zoom move a pixel at the border of the picture by up to this part of the extent.
@@ -50,6 +53,8 @@ class CameraPath:
         extent: largest distance between two places that the picture's middle passes, in pixels.
         shape: (height, width) of the picture in pixels.
         exposure: how long it is, up to 1: the shorter, the straighter the path of that extent.
+        target: where the photograph stands still: at the path's "middle" instant, or at its
+            "centroid", the mean of its places.
 
     Attributes:
         samples: the number of instants, odd, at which neighbours are at most 2 pixels apart.
@@ -61,8 +66,10 @@ class CameraPath:
         extent: float,
         shape: tuple[int, int],
         exposure: float = 1.0,
+        target: str = "middle",
     ):
         height, width = shape
+        self._target = target
         self._exposure = exposure
         self._middle = (width - 1) / 2, (height - 1) / 2
         self._focal_length = max(shape) * rng.uniform(*_FOCAL_LENGTHS)
@@ -86,15 +93,16 @@ class CameraPath:
 
         Returns:
             float64 [samples, 4]: shift of the picture's middle in x and y (pixels), roll (radians),
-            logarithm of the zoom; zero at the middle instant.
+            logarithm of the zoom; zero at the target.
         """
         times = self._exposure * np.linspace(-1, 1, samples)
         path = np.stack([curve(times) for curve in self._curves], axis=1)
-        return (path - path[samples // 2]) * self._scales
+        zero = path[samples // 2] if self._target == "middle" else path.mean(axis=0)
+        return (path - zero) * self._scales
 
     def homographies(self, samples: int) -> np.ndarray:
         """The same as maps, float64 [samples, 3, 3], from places in the photograph, (x, y, 1) in
-        pixels, to places in the picture of that instant; the identity at the middle instant."""
+        pixels, to places in the picture of that instant; the identity at the target."""
         x, y = self._middle
         f = self._focal_length
         lens = np.array([[f, 0, x], [0, f, y], [0, 0, 1]])
@@ -119,13 +127,13 @@ def soft_mask(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
 
 
 def to_light(pixels: np.ndarray, linear_light: bool) -> np.ndarray:
-    """uint8 values as float32 in [0, 1], to be averaged: light (gamma 2.2), or as they are."""
-    return _TO_LINEAR[pixels] if linear_light else pixels.astype(np.float32) / 255
+    """uint8 values as float32 in [0, 1], to be averaged: light, or as they are."""
+    return LIGHT[pixels] if linear_light else pixels.astype(np.float32) / 255
 
 
 def from_light(mean: np.ndarray, linear_light: bool) -> np.ndarray:
     """The uint8 values of what `to_light` gave, averaged."""
-    values = mean ** (1 / GAMMA) if linear_light else mean
+    values = values_from(mean) if linear_light else mean
     return np.rint(values * 255).astype(np.uint8)
 
 
@@ -136,18 +144,32 @@ def blur_along(
     moving: tuple[np.ndarray, np.ndarray] | None = None,
     window: tuple[int, int, int, int] | None = None,
 ) -> np.ndarray:
+    """The mean of a photograph over a camera's path, as pixels: of `mean_along`, uint8."""
+    return from_light(mean_along(photo, maps, linear_light, moving, window), linear_light)
+
+
+def mean_along(
+    photo: np.ndarray,
+    maps: np.ndarray,
+    linear_light: bool,
+    moving: tuple[np.ndarray, np.ndarray] | None = None,
+    window: tuple[int, int, int, int] | None = None,
+    brighter: np.ndarray | None = None,
+) -> np.ndarray:
     """The mean of a photograph over a camera's path.
 
     Args:
         photo: uint8 [height, width, 3].
         maps: [samples, 3, 3], as from `CameraPath.homographies`.
-        linear_light: average light (gamma 2.2) instead of stored values.
+        linear_light: average light instead of stored values.
         moving: a mask, float32 [height, width] in [0, 1], of what moves on its own, in front of the
             rest, and its own `maps`.
         window: (top, left, height, width) of the part wanted; default: all.
+        brighter: float32 [height, width, 1], how much brighter each pixel was than stored.
 
     Returns:
-        uint8 [height, width, 3]; what moves in from outside repeats the photograph's mirror image.
+        float32 [height, width, 3], light or values; what moves in from outside repeats the
+        photograph's mirror image.
     """
     top, left, height, width = window or (0, 0, *photo.shape[:2])
 
@@ -171,7 +193,8 @@ def blur_along(
             )
 
     def all_of_it(part):
-        return to_light(photo[part], linear_light)
+        light = to_light(photo[part], linear_light)
+        return light if brighter is None else light * brighter[part]
 
     frames = moved(all_of_it, maps)
     if moving:
@@ -181,7 +204,7 @@ def blur_along(
             back + front[..., 3:] * (front[..., :3] - back)
             for back, front in zip(frames, in_front, strict=True)
         )
-    return from_light(sum(frames) / len(maps), linear_light)
+    return sum(frames) / np.float32(len(maps))
 
 
 def shake(
@@ -190,6 +213,9 @@ def shake(
     extent: float,
     window=None,
     exposure: float = 1.0,
+    camera: Camera | None = None,
+    target: str = "middle",
+    light: str = "mixed",
 ) -> np.ndarray:
     """The photograph with random blur; training draws extent and exposure.
 
@@ -199,20 +225,27 @@ def shake(
         extent: of the camera's path, in pixels; what moves on its own has one of its own, up to
             twice that.
         window: as for `blur_along`.
-        exposure: as for `CameraPath`.
+        exposure, target: as for `CameraPath`.
+        camera: what else happens to the picture; default: nothing.
+        light: what is averaged: "linear" light, "stored" values, or "mixed": half of the pictures
+            each.
 
     Returns:
         uint8 [height, width, 3].
     """
     shape = photo.shape[:2]
-    camera = CameraPath(rng, extent, shape, exposure)
-    samples, moving = camera.samples, None
+    path = CameraPath(rng, extent, shape, exposure, target)
+    samples, moving = path.samples, None
     if rng.random() < _MOVING_PART:
-        own = CameraPath(rng, rng.uniform(0, 2 * extent), shape, exposure)
+        own = CameraPath(rng, rng.uniform(0, 2 * extent), shape, exposure, target)
         samples = max(samples, own.samples)
         moving = soft_mask(rng, shape), own.homographies(samples)
-    linear_light = rng.random() < 0.5
-    return blur_along(photo, camera.homographies(samples), linear_light, moving, window)
+    linear_light = (rng.random() < 0.5) if light == "mixed" else light == "linear"
+    maps = path.homographies(samples)
+    if camera is None:
+        return blur_along(photo, maps, linear_light, moving, window)
+    mean = mean_along(photo, maps, linear_light, moving, window, camera.brighten(photo, rng))
+    return camera.develop(mean if linear_light else light_from(mean.clip(0, 1)), rng)
 
 
 class SyntheticSource:
@@ -226,6 +259,7 @@ class SyntheticSource:
             small photographs are sharper from pixel to pixel than the frames of a video.
         keep_sharp: this part of the crops gets no blur, so that a network learns to leave sharp
             pictures alone.
+        camera, target, light: as for `shake`.
 
     Raises:
         ValueError: if there is no such folder, or a photograph is smaller than the crop.
@@ -239,6 +273,9 @@ class SyntheticSource:
         min_blur: float = 0.0,
         magnify: float = 1.0,
         keep_sharp: float = 0.0,
+        camera: Camera | None = None,
+        target: str = "middle",
+        light: str = "mixed",
     ):
         self.paths = find_images(folder)
         self.names = [path.name for path in self.paths]
@@ -246,6 +283,7 @@ class SyntheticSource:
         self.stamps = [path.stat().st_size for path in self.paths]
         self.crop_size, self.min_blur, self.max_blur = crop_size, min_blur, max_blur
         self.magnify, self.keep_sharp = magnify, keep_sharp
+        self._shake = functools.partial(shake, camera=camera, target=target, light=light)
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -266,8 +304,39 @@ class SyntheticSource:
         keep = rng.random() < self.keep_sharp
         extent = 0.0 if keep else rng.uniform(self.min_blur, self.max_blur)
         exposure = rng.uniform(*_EXPOSURES)
-        blurred = shake(photo, rng, extent, (top, left, size, size), exposure)
+        blurred = self._shake(photo, rng, extent, (top, left, size, size), exposure)
         return blurred, photo[top : top + size, left : left + size]
+
+
+class DrawnPairs:
+    """Pairs of a `SyntheticSource`, drawn once, as `store.pack` wants them.
+
+    The photographs take turns in an order shuffled anew each time. Pair i depends on the source,
+    the seed and i alone, whoever draws it.
+
+    Args:
+        source: gives crops, which become the pictures of the pairs.
+        count: how many pairs.
+        seed: of order, crops and blur.
+    """
+
+    def __init__(self, source: SyntheticSource, count: int, seed: int):
+        self._source, self._seed = source, seed
+        rounds = math.ceil(count / len(source))
+        shuffled = [
+            np.random.default_rng([seed, r]).permutation(len(source)) for r in range(rounds)
+        ]
+        self._order = [int(index) for index in np.concatenate(shuffled)[:count]]
+        self.names = [f"{source.names[index]} {i}" for i, index in enumerate(self._order)]
+        self.notes = source.notes
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def read(self, i: int) -> tuple[np.ndarray, np.ndarray]:
+        """Pair i: (blurred, sharp), uint8 [crop_size, crop_size, 3]."""
+        cv2.setNumThreads(1)  # the pairs share the cores
+        return self._source.example(self._order[i], np.random.default_rng([self._seed, i]))
 
 
 def write_pairs(photos, folder, extent: float, seed: int, advance=lambda: None) -> None:

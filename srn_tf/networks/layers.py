@@ -25,6 +25,20 @@ class Composite(keras.layers.Layer):
         self.built = True
 
 
+class ChannelNorm(keras.layers.Layer):
+    """Each pixel divided by the root mean square of its channels, times a learnt factor a channel
+    (Zhang and Sennrich, NeurIPS 2019). It depends on that pixel alone, so tiles can be restored."""
+
+    def __init__(self, width: int, **kwargs):
+        super().__init__(**kwargs)
+        self.scale = self.add_weight(shape=(width,), initializer="ones", name="scale")
+        self.built = True
+
+    def call(self, x):
+        square = ops.mean(ops.square(ops.cast(x, "float32")), axis=-1, keepdims=True)
+        return x * ops.cast(ops.rsqrt(square + 1e-6), x.dtype) * ops.cast(self.scale, x.dtype)
+
+
 class ResBlock(Composite):
     """conv-ReLU-conv, plus the input; no normalization and no ReLU after the sum (section 3.2).
 
@@ -32,10 +46,14 @@ class ResBlock(Composite):
         width: feature channels of input and output.
         kernel_size: of both convolutions.
         identity: the second kernel starts from zeros, so that the block gives its input at first.
+        norm: normalise what the first convolution sees over its channels.
     """
 
-    def __init__(self, width: int, kernel_size: int, identity: bool = False, **kwargs):
+    def __init__(
+        self, width: int, kernel_size: int, identity: bool = False, norm: bool = False, **kwargs
+    ):
         super().__init__(**kwargs)
+        self.norm = ChannelNorm(width, name="norm", dtype=self.dtype_policy) if norm else None
         options = {"padding": "same", "dtype": self.dtype_policy}
         self.conv1 = keras.layers.Conv2D(
             width, kernel_size, activation="relu", name="conv1", **options
@@ -49,7 +67,7 @@ class ResBlock(Composite):
         )
 
     def call(self, x):
-        return x + self.conv2(self.conv1(x))
+        return x + self.conv2(self.conv1(self.norm(x) if self.norm else x))
 
 
 class PlainBlock(ResBlock):
@@ -62,7 +80,7 @@ class PlainBlock(ResBlock):
 def _blocks(config: ModelConfig, level: int, names, dtype) -> list:
     block = {"residual": ResBlock, "plain": PlainBlock}[config.block]
     identity = config.residual and config.block == "residual"
-    options = {"identity": identity, "dtype": dtype}
+    options = {"identity": identity, "norm": config.norm, "dtype": dtype}
     width = config.widths[level - 1]
     return [block(width, config.kernel_size, name=name, **options) for name in names]
 
@@ -83,7 +101,7 @@ class Encoder(Composite):
                 name=f"enc{level}_1",
                 dtype=self.dtype_policy,
             )
-            names = [f"enc{level}_{i}" for i in range(2, config.blocks + 2)]
+            names = [f"enc{level}_{i + 2}" for i in range(config.blocks_of_levels[level - 1])]
             self.levels.append([conv, *_blocks(config, level, names, self.dtype_policy)])
 
     def call(self, x) -> list:
@@ -138,13 +156,13 @@ class Decoder(Composite):
         self.skips = config.stride == 2
         self.levels = []
         for level in range(len(config.widths), 0, -1):
-            names = [f"dec{level}_{i}" for i in range(config.blocks, 0, -1)]
+            names = [f"dec{level}_{i}" for i in range(config.blocks_of_levels[level - 1], 0, -1)]
             layers = _blocks(config, level, names, self.dtype_policy)
             if level < len(config.widths):
                 layers = [self._enlarge(config, level), *layers]
             self.levels.append(layers)
         self.output_conv = keras.layers.Conv2D(
-            config.channels,
+            config.channels * config.patch**2,
             config.kernel_size,
             padding="same",
             kernel_initializer="zeros" if config.residual else "glorot_uniform",
@@ -155,7 +173,7 @@ class Decoder(Composite):
     def _enlarge(self, config: ModelConfig, level: int):
         options = {
             "activation": "relu",
-            "name": f"dec{level}_{config.blocks + 1}",
+            "name": f"dec{level}_{config.blocks_of_levels[level - 1] + 1}",
             "dtype": self.dtype_policy,
         }
         width = config.widths[level - 1]
@@ -227,6 +245,21 @@ class ConvRNNCell(Composite):
         return self.output_conv(hidden), (hidden,)
 
 
+class SumCell(Composite):
+    """The least that is recurrent: h' = ReLU(conv3x3(x + h)), which is output and state."""
+
+    def __init__(self, width: int, **kwargs):
+        super().__init__(**kwargs)
+        self.conv = keras.layers.Conv2D(
+            width, 3, padding="same", activation="relu", name="conv", dtype=self.dtype_policy
+        )
+
+    def call(self, x, state=None):
+        """x [batch, h, w, width], state (hidden,) of that shape or None -> (hidden, state)."""
+        hidden = self.conv(x + state[0] if state else x)
+        return hidden, (hidden,)
+
+
 class ConvCell(Composite):
     """A 3x3 convolution with ReLU in place of a recurrent cell (Table 1): it carries no state."""
 
@@ -250,4 +283,10 @@ class NoCell(Composite):
         return x, ()
 
 
-CELLS = {"lstm": ConvLSTMCell, "rnn": ConvRNNCell, "conv": ConvCell, "none": NoCell}
+CELLS = {
+    "lstm": ConvLSTMCell,
+    "rnn": ConvRNNCell,
+    "sum": SumCell,
+    "conv": ConvCell,
+    "none": NoCell,
+}

@@ -12,6 +12,7 @@ from keras import ops
 from srn_tf.config import ModelConfig
 from srn_tf.networks.layers import CELLS, Composite, Decoder, Encoder
 from srn_tf.networks.multiscale import MultiScaleNetwork
+from srn_tf.networks.pyramid import from_patches, to_patches
 
 
 class ScaleRecurrentNetwork(MultiScaleNetwork):
@@ -42,6 +43,7 @@ class ScaleNetwork(Composite):
 
     def __init__(self, config: ModelConfig, **kwargs):
         super().__init__(**kwargs)
+        self.patch = config.patch
         self.encoder = Encoder(config, name="encoder", dtype=self.dtype_policy)
         self.cell = CELLS[config.recurrence](
             config.widths[-1],
@@ -52,6 +54,6 @@ class ScaleNetwork(Composite):
 
     def call(self, x, state=None):
         """[batch, H, W, 2 * channels], state or None -> ([batch, H, W, channels], state)."""
-        features = self.encoder(x)
+        features = self.encoder(to_patches(x, self.patch))
         code, state = self.cell(features[-1], state)
-        return self.decoder(code, features), state
+        return from_patches(self.decoder(code, features), self.patch), state
