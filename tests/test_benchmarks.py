@@ -12,7 +12,7 @@ import sys
 import cv2
 import numpy as np
 import pytest
-from conftest import SMALL, TESTS, randomize, run_python
+from helpers import SMALL, TESTS, randomize, run_python
 
 import srn_tf
 
@@ -266,7 +266,7 @@ def test_a_training_step_on_pytorch_is_that_of_tensorflow():
     code = f"""
 import sys; sys.path[:0] = [{str(BENCHMARKS)!r}, {str(TESTS)!r}]
 import keras, numpy as np, srn_tf
-from conftest import SMALL, randomize
+from helpers import SMALL, randomize
 model = srn_tf.create_model("color_lstm_residual", **SMALL)
 randomize(model)
 pairs = np.random.default_rng(1).random((2, 2, 32, 32, 3), dtype=np.float32)

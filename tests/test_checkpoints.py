@@ -5,7 +5,7 @@ import json
 
 import numpy as np
 import pytest
-from conftest import randomize, run_python
+from helpers import randomize, run_python
 
 import srn_tf
 from srn_tf import checkpoints

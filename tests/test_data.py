@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import psutil
 import pytest
-from conftest import TESTS
+from helpers import TESTS
 from PIL import Image
 
 from srn_tf.config import MODELS, TrainingConfig

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 import pytest
-from conftest import run_python
+from helpers import run_python
 
 from srn_tf.cli import data
 from srn_tf.data.frames import Counts, Rules, average, average_windows, motion

@@ -14,7 +14,7 @@ import time
 import numpy as np
 import pytest
 import skimage.data
-from conftest import SMALL, TESTS, run_python
+from helpers import SMALL, TESTS, run_python
 
 from srn_tf import checkpoints
 from srn_tf.cli import train as command

@@ -15,7 +15,7 @@ import numpy as np
 import PIL.Image
 import pytest
 import tensorflow as tf
-from conftest import SMALL, TESTS, randomize, run_python
+from helpers import SMALL, TESTS, randomize, run_python
 
 import srn_tf
 from srn_tf import checkpoints

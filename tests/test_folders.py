@@ -10,7 +10,7 @@ import threading
 import cv2
 import numpy as np
 import pytest
-from conftest import TESTS
+from helpers import TESTS
 from PIL import Image
 
 from srn_tf import folders

@@ -5,7 +5,7 @@ import logging
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import SMALL, randomize
+from helpers import SMALL, randomize
 
 import srn_tf
 from srn_tf import inference, tiling

@@ -11,7 +11,7 @@ import numpy as np
 import psutil
 import pytest
 import skimage.data
-from conftest import SMALL, TESTS, randomize
+from helpers import SMALL, TESTS, randomize
 from test_training import configuration, metrics
 
 import srn_tf

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from conftest import TESTS
+from helpers import TESTS
 
 from srn_tf.cli import models as command
 from srn_tf.config import MODELS

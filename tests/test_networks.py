@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import SMALL, randomize, run_python
+from helpers import SMALL, randomize, run_python
 from reference import golden
 
 import srn_tf

@@ -11,7 +11,7 @@ import time
 import numpy as np
 import pytest
 import skimage.data
-from conftest import TESTS, run_python
+from helpers import TESTS, run_python
 
 from srn_tf import checkpoints
 from srn_tf.images import write_image

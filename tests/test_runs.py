@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import skimage.data
 import tensorflow as tf
-from conftest import SMALL
+from helpers import SMALL
 from reference import recipe_weights, variables_by_stored_name
 from test_import import write_tf1_checkpoint
 from test_training import configuration

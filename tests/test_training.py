@@ -14,7 +14,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import SMALL, randomize
+from helpers import SMALL, randomize
 from reference import golden, variables_by_stored_name
 
 import srn_tf

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conftest import TESTS
+from helpers import TESTS
 
 from srn_tf import checkpoints
 from srn_tf.cli import test, train
