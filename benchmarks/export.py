@@ -19,9 +19,10 @@ from timing import SECONDS, arguments, cores, measure, table, without_gpu, write
 
 from srn_tf import checkpoints, create_model
 from srn_tf.arrays import restore_arrays
-from srn_tf.config import MODELS, PRECISIONS
 from srn_tf.export import export
 from srn_tf.inference import Deblurrer
+from srn_tf.networks.configs import MODELS
+from srn_tf.options import PRECISIONS
 
 
 def main() -> None:

@@ -42,8 +42,8 @@ import numpy as np
 from backends import device, forward, matmul, training_step, use_precision
 
 from srn_tf import create_model
-from srn_tf.config import MODELS
-from srn_tf.model_table import macs_a_pixel
+from srn_tf.networks.configs import MODELS
+from srn_tf.networks.macs import macs_a_pixel
 from srn_tf.optimizer import learning_rate_schedule
 
 COLUMNS = {

@@ -19,12 +19,12 @@ import cv2
 import numpy as np
 
 from srn_tf.classical import ClassicalDeblurrer
-from srn_tf.config import PRECISIONS
 from srn_tf.data.synthesis import CameraPath, shake
 from srn_tf.files import atomic_file
 from srn_tf.images import find_images, read_image, write_image
 from srn_tf.inference import Deblurrer
 from srn_tf.metrics import psnr, ssim
+from srn_tf.options import PRECISIONS
 from srn_tf.progress import progress
 
 STRENGTHS = {"light": 3.0, "medium": 8.0, "heavy": 16.0}

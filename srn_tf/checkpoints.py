@@ -20,8 +20,8 @@ import re
 import numpy as np
 
 from srn_tf import tf1_import, torch_import
-from srn_tf.config import from_json, to_json
 from srn_tf.files import atomic_file
+from srn_tf.networks.configs import from_json, to_json
 
 _HERE = pathlib.Path(__file__).parent
 # In an installed package, and in a clone of the repository.
@@ -168,7 +168,7 @@ def load(path=None, dtype: str = "float32", name: str | None = None):
         name, model = _load_foreign(*found, dtype, name)
         return name, model, _origin(found[1])
     # Here, not above: the checkpoints of a run can be listed without starting Keras.
-    from srn_tf.networks import create_model_from_config
+    from srn_tf.networks.create import create_model_from_config
 
     path = find(path)
     header, arrays = read(path)
@@ -204,7 +204,7 @@ def initialize(model, path, name: str) -> None:
 
 def _load_foreign(source, path, dtype: str, name: str | None):
     """Name of the model, and the model, from the file of another program."""
-    from srn_tf.networks import create_model
+    from srn_tf.networks.create import create_model
 
     arrays = source.read(path)
 

@@ -11,7 +11,7 @@ import numpy as np
 from skimage import restoration
 
 from srn_tf.arrays import restore_arrays
-from srn_tf.config import CLASSICAL
+from srn_tf.options import CLASSICAL
 
 _WIENER_BALANCE = 0.1
 _RICHARDSON_LUCY_ITERATIONS = 30

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from srn_tf import checkpoints
 from srn_tf.arrays import restore_arrays
-from srn_tf.config import PRECISIONS
+from srn_tf.options import PRECISIONS
 from srn_tf.tiling import SMALLEST_TILE, restore_in_tiles
 
 # What a tile may take of the memory, in bytes, and of what is free. More than two million pixels

@@ -15,13 +15,14 @@ import keras
 import numpy as np
 
 from srn_tf import checkpoints
-from srn_tf.config import PRECISIONS, TrainingConfig
+from srn_tf.config import TrainingConfig
 from srn_tf.data.sources import create_source
 from srn_tf.data.workers import BatchProcesses
 from srn_tf.images import LUMA
 from srn_tf.jax_trainer import JaxTrainer
-from srn_tf.networks import create_model_from_config
+from srn_tf.networks.create import create_model_from_config
 from srn_tf.optimizer import create_optimizer
+from srn_tf.options import PRECISIONS
 from srn_tf.progress import progress
 from srn_tf.runs import Run, diverged
 from srn_tf.signals import Signals

@@ -4,7 +4,8 @@ import contextlib
 
 import keras
 
-from srn_tf.config import DECAYS, TrainingConfig
+from srn_tf.config import TrainingConfig
+from srn_tf.options import DECAYS
 
 
 def learning_rate_schedule(decay: str, lr: float, end_lr: float, max_steps: int):

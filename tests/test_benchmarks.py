@@ -23,7 +23,7 @@ import readme  # noqa: E402
 import timing  # noqa: E402
 from network import left_out, size_of  # noqa: E402
 
-from srn_tf.model_table import macs_a_pixel  # noqa: E402
+from srn_tf.networks.macs import macs_a_pixel  # noqa: E402
 
 
 def run_benchmark(name: str, *words, blocked=(), **environment) -> str:

@@ -6,9 +6,9 @@ import pytest
 
 from srn_tf.classical import ClassicalDeblurrer, line_kernel
 from srn_tf.cli import test as command
-from srn_tf.config import CLASSICAL
 from srn_tf.images import read_image, write_image
 from srn_tf.metrics import psnr
+from srn_tf.options import CLASSICAL
 
 
 def test_a_line_kernel_has_its_length_and_direction():

@@ -9,7 +9,7 @@ import pytest
 from helpers import TESTS
 from PIL import Image
 
-from srn_tf.config import MODELS, TrainingConfig
+from srn_tf.config import TrainingConfig
 from srn_tf.data import lists
 from srn_tf.data.augmentation import AugmentedSource
 from srn_tf.data.lists import PairSource, read_header, read_list
@@ -17,6 +17,7 @@ from srn_tf.data.pipeline import Batches
 from srn_tf.data.synthesis import CameraPath, SyntheticSource, blur_along, soft_mask
 from srn_tf.data.workers import BatchProcesses
 from srn_tf.images import read_image, write_image
+from srn_tf.networks.configs import MODELS
 
 CROP = 16
 

@@ -19,11 +19,11 @@ from test_training import configuration
 import srn_tf
 from srn_tf import checkpoints, validation
 from srn_tf.cli import train as command
-from srn_tf.config import model_config
 from srn_tf.data.sources import create_source
 from srn_tf.data.synthesis import SyntheticSource
 from srn_tf.images import read_image, write_image
 from srn_tf.metrics import psnr
+from srn_tf.networks.configs import model_config
 from srn_tf.plots import plot_runs
 from srn_tf.runs import Run
 from srn_tf.training import train

@@ -19,11 +19,14 @@ from reference import golden, variables_by_stored_name
 
 import srn_tf
 from srn_tf import checkpoints, training
-from srn_tf.config import PRECISIONS, TrainingConfig, model_config
+from srn_tf.config import TrainingConfig
 from srn_tf.data.synthesis import SyntheticSource
 from srn_tf.images import write_image
 from srn_tf.losses import multi_scale_l2
+from srn_tf.networks.configs import model_config
+from srn_tf.networks.create import create_model_from_config
 from srn_tf.optimizer import learning_rate_schedule
+from srn_tf.options import PRECISIONS
 from srn_tf.training import Trainer, create_optimizer, train
 
 
@@ -376,7 +379,7 @@ def final_losses() -> dict[str, float]:
     for precision, policy in PRECISIONS.items():
         keras.utils.set_random_seed(0)
         config = configuration(precision=precision, lr=2e-3)
-        model = srn_tf.networks.create_model_from_config(config.network, dtype=policy)
+        model = create_model_from_config(config.network, dtype=policy)
         trainer = Trainer(model, create_optimizer(config, max_steps=300))
         for step in range(300):
             trainer.step(blurred[step % 2], sharp[step % 2])

@@ -9,7 +9,8 @@ from srn_tf.cli.command import (
     run,
     start_tensorflow,
 )
-from srn_tf.config import EXPORT_FORMATS, MODELS, PRECISIONS
+from srn_tf.networks.configs import MODELS
+from srn_tf.options import EXPORT_FORMATS, PRECISIONS
 
 SUMMARY = """writes a trained network for programs that do not have srn_tf.
 

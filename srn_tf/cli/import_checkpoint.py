@@ -5,7 +5,7 @@ import pathlib
 from absl import flags
 
 from srn_tf.cli.command import define_device_flags, require, run, start_tensorflow
-from srn_tf.config import MODELS
+from srn_tf.networks.configs import MODELS
 
 SUMMARY = """makes one small file from a checkpoint of the authors' programs or of a run.
 

@@ -14,7 +14,8 @@ from srn_tf.cli.command import (
     run,
     start_tensorflow,
 )
-from srn_tf.config import CLASSICAL, MODELS, PRECISIONS
+from srn_tf.networks.configs import MODELS
+from srn_tf.options import CLASSICAL, PRECISIONS
 
 SUMMARY = """deblurs pictures of any size and format, under the same file name.
 

@@ -6,7 +6,9 @@ import os
 from absl import flags
 
 from srn_tf.cli.command import define_device_flags, require, run, start_jax, start_tensorflow
-from srn_tf.config import DECAYS, MODELS, PRECISIONS, TrainingConfig, model_config
+from srn_tf.config import TrainingConfig
+from srn_tf.networks.configs import MODELS, model_config
+from srn_tf.options import DECAYS, PRECISIONS
 
 SUMMARY = """trains a deblurring network.
 

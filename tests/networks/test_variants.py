@@ -9,8 +9,9 @@ from helpers import SMALL, randomize
 
 import srn_tf
 from srn_tf import checkpoints
-from srn_tf.config import MODELS, TrainingConfig
+from srn_tf.config import TrainingConfig
 from srn_tf.inference import Deblurrer
+from srn_tf.networks.configs import MODELS
 from srn_tf.training import Trainer, create_optimizer
 
 SMALL_OF = {

@@ -8,7 +8,7 @@ from helpers import SMALL, randomize, run_python
 from reference import golden
 
 import srn_tf
-from srn_tf.networks import restore
+from srn_tf.networks.create import restore
 from srn_tf.networks.layers import ConvLSTMCell, ConvRNNCell, DoublingConv
 from srn_tf.networks.pyramid import pad_to_multiple, pyramid, upsample
 
