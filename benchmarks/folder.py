@@ -19,7 +19,7 @@ import numpy as np
 import skimage.data
 from timing import SECONDS, arguments, table, without_gpu, write_results
 
-from srn_tf.images import write_image
+from srn_tf.images.rgb import write_image
 from srn_tf.inference import Deblurrer, fastest_precision
 from srn_tf.options import PRECISIONS
 

@@ -24,7 +24,7 @@ from srn_tf.data.pipeline import Batches
 from srn_tf.data.store import PackedSource, pack
 from srn_tf.data.synthesis import SyntheticSource
 from srn_tf.data.workers import BatchProcesses
-from srn_tf.images import write_image
+from srn_tf.images.rgb import write_image
 from srn_tf.networks.configs import model_config
 
 WARM_UP = 6  # batches: what is read ahead, and TensorFlow's choice of how many threads

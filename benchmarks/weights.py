@@ -21,7 +21,8 @@ import numpy as np
 from srn_tf.classical import ClassicalDeblurrer
 from srn_tf.data.synthesis import CameraPath, shake
 from srn_tf.files import atomic_file
-from srn_tf.images import find_images, read_image, write_image
+from srn_tf.images.files import find_images
+from srn_tf.images.rgb import read_image, write_image
 from srn_tf.inference import Deblurrer
 from srn_tf.metrics import psnr, ssim
 from srn_tf.options import PRECISIONS

@@ -19,7 +19,7 @@ import skimage.data
 
 from srn_tf.cli.command import start_tensorflow
 from srn_tf.data.synthesis import CameraPath, blur_along
-from srn_tf.images import read_image, write_image
+from srn_tf.images.rgb import read_image, write_image
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 WORK = ROOT / "demo" / "training"

@@ -13,8 +13,10 @@ import time
 import numpy as np
 
 from srn_tf.data.lists import read_list
-from srn_tf.images import EXTENSIONS, find_images
-from srn_tf.pictures import MAX_MEGAPIXELS, QUALITY, Picture, read_picture, write_picture
+from srn_tf.images.files import EXTENSIONS, find_images
+from srn_tf.images.picture import MAX_MEGAPIXELS, QUALITY, Picture
+from srn_tf.images.read import read_picture
+from srn_tf.images.write import write_picture
 
 # Pictures that wait before and behind the network; each side has as many threads.
 _WAITING = 2

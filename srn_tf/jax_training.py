@@ -18,7 +18,7 @@ from srn_tf import checkpoints
 from srn_tf.config import TrainingConfig
 from srn_tf.data.sources import create_source
 from srn_tf.data.workers import BatchProcesses
-from srn_tf.images import LUMA
+from srn_tf.images.rgb import LUMA
 from srn_tf.jax_trainer import JaxTrainer
 from srn_tf.networks.create import create_model_from_config
 from srn_tf.optimizer import create_optimizer

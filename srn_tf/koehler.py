@@ -29,8 +29,8 @@ import scipy.fft
 from skimage.registration import phase_cross_correlation
 
 from srn_tf.evaluation import require_same_size
+from srn_tf.images.rgb import read_rgb
 from srn_tf.metrics import ms_ssim
-from srn_tf.pictures import read_rgb
 from srn_tf.progress import progress
 
 # For picture 1, path 3 the authors' script passes over frame 30, as missing, and ends at 198.

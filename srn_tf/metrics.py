@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 from skimage.metrics import peak_signal_noise_ratio
 
-from srn_tf.images import LUMA
+from srn_tf.images.rgb import LUMA
 
 _WINDOW = cv2.getGaussianKernel(11, 1.5)
 _MARGIN = 5  # pixels at each edge whose window reaches over it

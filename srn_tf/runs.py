@@ -33,7 +33,7 @@ import numpy as np
 from srn_tf import __version__, checkpoints
 from srn_tf.config import TrainingConfig
 from srn_tf.files import atomic_file
-from srn_tf.images import write_image
+from srn_tf.images.rgb import write_image
 from srn_tf.optimizer import averaged
 
 CHECKPOINTS_KEPT = 3

@@ -16,7 +16,7 @@ from srn_tf.data.lists import PairSource, read_header, read_list
 from srn_tf.data.pipeline import Batches
 from srn_tf.data.synthesis import CameraPath, SyntheticSource, blur_along, soft_mask
 from srn_tf.data.workers import BatchProcesses
-from srn_tf.images import read_image, write_image
+from srn_tf.images.rgb import read_image, write_image
 from srn_tf.networks.configs import MODELS
 
 CROP = 16

@@ -9,7 +9,7 @@ from srn_tf.cli import data
 from srn_tf.data.frames import Counts, Rules, average, average_windows, motion
 from srn_tf.data.layouts import find_pairs
 from srn_tf.data.lists import PairSource
-from srn_tf.images import read_image, write_image
+from srn_tf.images.rgb import read_image, write_image
 
 
 def touch(root, *names, size=(20, 20)):

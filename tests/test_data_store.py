@@ -12,7 +12,7 @@ from srn_tf.data import store
 from srn_tf.data.lists import PairSource
 from srn_tf.data.pipeline import Batches
 from srn_tf.data.store import PackedSource, pack, verify
-from srn_tf.images import read_image, write_image
+from srn_tf.images.rgb import read_image, write_image
 
 CROP = 16
 

@@ -19,7 +19,7 @@ from helpers import SMALL, TESTS, run_python
 from srn_tf import checkpoints
 from srn_tf.cli import train as command
 from srn_tf.config import TrainingConfig
-from srn_tf.images import write_image
+from srn_tf.images.rgb import write_image
 from srn_tf.networks.configs import model_config
 from srn_tf.training import train
 

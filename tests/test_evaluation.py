@@ -9,7 +9,7 @@ import skimage.metrics
 from scipy.ndimage import convolve
 
 from srn_tf import evaluation
-from srn_tf.images import read_image, write_image
+from srn_tf.images.rgb import read_image, write_image
 from srn_tf.metrics import ms_ssim, psnr, ssim, ssim_luma, ssim_matlab3d
 
 C1, C2 = 6.5025, 58.5225  # (0.01 * 255)^2 and (0.03 * 255)^2

@@ -8,7 +8,7 @@ from reference import golden, recipe_weights
 import srn_tf
 from srn_tf import checkpoints, tf1_import, torch_import
 from srn_tf.cli import import_checkpoint, test
-from srn_tf.images import read_image, write_image
+from srn_tf.images.rgb import read_image, write_image
 from srn_tf.inference import Deblurrer
 
 AUTHORS = ("lstm", "gray", "color", "pss_nsc")

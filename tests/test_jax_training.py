@@ -17,7 +17,7 @@ from test_training import configuration, metrics
 import srn_tf
 from srn_tf import checkpoints
 from srn_tf.cli import train
-from srn_tf.images import write_image
+from srn_tf.images.rgb import write_image
 
 pytestmark = pytest.mark.backends
 pytest.importorskip("jax")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from srn_tf import evaluation, koehler
-from srn_tf.images import write_image
+from srn_tf.images.rgb import write_image
 from srn_tf.metrics import ms_ssim
 
 HEIGHT, WIDTH = 165, 190

@@ -14,7 +14,7 @@ import skimage.data
 from helpers import TESTS, run_python
 
 from srn_tf import checkpoints
-from srn_tf.images import write_image
+from srn_tf.images.rgb import write_image
 
 # Starts srn-train again and again, as a shell does, but imports TensorFlow only once. A line of
 # standard input is a JSON list: the arguments, and the largest size of a file that the system

@@ -21,7 +21,7 @@ import srn_tf
 from srn_tf import checkpoints, training
 from srn_tf.config import TrainingConfig
 from srn_tf.data.synthesis import SyntheticSource
-from srn_tf.images import write_image
+from srn_tf.images.rgb import write_image
 from srn_tf.losses import multi_scale_l2
 from srn_tf.networks.configs import model_config
 from srn_tf.networks.create import create_model_from_config

@@ -7,7 +7,8 @@ from helpers import TESTS
 from srn_tf import checkpoints
 from srn_tf.cli import test, train
 from srn_tf.data.synthesis import shake
-from srn_tf.images import find_images, read_image
+from srn_tf.images.files import find_images
+from srn_tf.images.rgb import read_image
 from srn_tf.inference import Deblurrer
 from srn_tf.metrics import psnr
 

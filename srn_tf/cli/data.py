@@ -200,7 +200,7 @@ def _blur_flags() -> flags.FlagValues:
 def _blur(values: flags.FlagValues) -> int:
     require(values, "input_path", "output_path")
     from srn_tf.data import synthesis
-    from srn_tf.images import find_images
+    from srn_tf.images.files import find_images
     from srn_tf.progress import progress
 
     photos = find_images(values.input_path)

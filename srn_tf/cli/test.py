@@ -133,7 +133,7 @@ def execute(values: flags.FlagValues) -> int:
     source = "datalist" if values.datalist is not None else "input_path"
     needed = ("blur_length", "blur_angle") if classical else ()
     require(values, source, "output_path", *needed)
-    from srn_tf.video import CODECS
+    from srn_tf.images.video import CODECS
 
     is_video = pathlib.Path(values[source].value).suffix.lower() in CODECS
     _refuse_what_has_no_part(values, classical, is_video)
@@ -198,7 +198,7 @@ def _deblur_pictures(values: flags.FlagValues, deblurrer, jobs) -> int:
 
     from srn_tf import evaluation, koehler, report
     from srn_tf.folders import deblur_files, explain
-    from srn_tf.pictures import read_rgb
+    from srn_tf.images.rgb import read_rgb
     from srn_tf.progress import progress
 
     def finish(job):
@@ -281,8 +281,9 @@ def _write_scores(output_path: pathlib.Path, rows, means) -> None:
 
 
 def _deblur_video(values: flags.FlagValues, deblurrer) -> int:
+    from srn_tf.images.video import Video
     from srn_tf.progress import progress
-    from srn_tf.video import Video, deblur_video
+    from srn_tf.video import deblur_video
 
     source = pathlib.Path(values.input_path)
     target = pathlib.Path(values.output_path, source.name)

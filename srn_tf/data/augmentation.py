@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from srn_tf.images import LUMA
+from srn_tf.images.rgb import LUMA
 
 
 class AugmentedSource:

@@ -13,7 +13,7 @@ import dataclasses
 import pathlib
 
 from srn_tf.data.lists import path_problem, read_header, refuse
-from srn_tf.images import find_images
+from srn_tf.images.files import find_images
 
 # Folder of sharp pictures -> folder of blurred ones.
 FOLDERS = {

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from srn_tf.images import read_image
+from srn_tf.images.rgb import read_image
 
 _SHOWN = 10
 _SAMPLED = 9

@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from srn_tf.data.sources import make_batch
-from srn_tf.images import LUMA
+from srn_tf.images.rgb import LUMA
 
 
 class Batches:

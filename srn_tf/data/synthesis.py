@@ -24,7 +24,8 @@ from srn_tf.data.lists import (
     refuse_if_small,
 )
 from srn_tf.files import atomic_folder
-from srn_tf.images import find_images, read_image, write_image
+from srn_tf.images.files import find_images
+from srn_tf.images.rgb import read_image, write_image
 
 GAMMA = 2.2
 _TO_LINEAR = (np.arange(256, dtype=np.float32) / 255) ** GAMMA

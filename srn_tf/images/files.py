@@ -1,7 +1,4 @@
-"""Pictures as training needs them: uint8 RGB [height, width, 3], turned as their EXIF says.
-
-`srn_tf.pictures` reads and writes with all that a photographer wants back.
-"""
+"""Files of pictures: which there are, and their pixels as OpenCV gives them."""
 
 import os
 import pathlib
@@ -9,42 +6,7 @@ import pathlib
 import cv2
 import numpy as np
 
-from srn_tf.files import atomic_file
-
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
-
-# The luma of the paper and of the authors' data: ITU-R BT.601, as MATLAB's rgb2gray.
-LUMA = (0.2989, 0.5870, 0.1140)
-
-
-def read_image(path) -> np.ndarray:
-    """A picture as uint8 RGB [height, width, 3]; gray pictures are repeated, alpha is dropped.
-
-    Raises:
-        ValueError: if the file is not a whole picture that can be read.
-        OSError: if it cannot be opened.
-    """
-    return decode(path, read_bytes(path), cv2.IMREAD_COLOR_RGB)
-
-
-def write_image(path, image: np.ndarray) -> None:
-    """Writes uint8 RGB [height, width, 3] in the format of the extension; whole or not at all.
-
-    Raises:
-        ValueError: for an extension that cannot be written, or a picture too large for it.
-    """
-    path = pathlib.Path(path)
-    if path.suffix.lower() not in EXTENSIONS:
-        raise ValueError(f"{path}: the extension must be one of {', '.join(EXTENSIONS)}")
-    try:
-        written, encoded = cv2.imencode(path.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
-    except cv2.error:
-        written = False
-    if not written:
-        size = f"{image.shape[1]}x{image.shape[0]}"
-        raise ValueError(f"{path}: a picture of {size} cannot be written in this format")
-    with atomic_file(path) as temporary:
-        temporary.write_bytes(encoded.tobytes())
 
 
 def find_images(folder, recursive: bool = False) -> list[pathlib.Path]:

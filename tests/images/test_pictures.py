@@ -9,9 +9,10 @@ import pytest
 import tifffile
 from PIL import Image, ImageCms, ImageOps, PngImagePlugin
 
-from srn_tf import pictures
-from srn_tf.images import read_image
-from srn_tf.pictures import Picture, read_picture, read_rgb, write_picture
+from srn_tf.images.picture import ORIENTATION, Picture
+from srn_tf.images.read import read_picture
+from srn_tf.images.rgb import read_image, read_rgb
+from srn_tf.images.write import write_picture
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><a>1</a></x:xmpmeta>'
@@ -23,7 +24,7 @@ def exif(orientation=None) -> bytes:
     tags[MAKE] = "Camera"
     tags.get_ifd(EXIF_IFD)[EXPOSURE_TIME] = (1, 60)
     if orientation:
-        tags[pictures._ORIENTATION] = orientation
+        tags[ORIENTATION] = orientation
     return tags.tobytes()
 
 
@@ -89,7 +90,7 @@ def test_pictures_are_turned_as_their_exif_says(tmp_path, photo, name, orientati
             image.save(path, exif=exif(orientation), **options)
     eight_bit = np.rint(stored / 257).astype(np.uint8) if "16" in name else stored
     reference = Image.fromarray(eight_bit)
-    reference.getexif()[pictures._ORIENTATION] = orientation
+    reference.getexif()[ORIENTATION] = orientation
     upright = np.asarray(ImageOps.exif_transpose(reference)).astype(float)
     picture = read_picture(path)
     read = picture.pixels / (257 if "16" in name else 1)
