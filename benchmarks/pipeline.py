@@ -19,11 +19,11 @@ import skimage.data
 from timing import arguments, cores, table, without_gpu, write_results
 
 from srn_tf.config import TrainingConfig
-from srn_tf.data.lists import PairSource
+from srn_tf.data.packed import PackedSource, pack
+from srn_tf.data.pair_list import PairSource
+from srn_tf.data.photographs import SyntheticSource
 from srn_tf.data.pipeline import Batches
-from srn_tf.data.store import PackedSource, pack
-from srn_tf.data.synthesis import SyntheticSource
-from srn_tf.data.workers import BatchProcesses
+from srn_tf.data.processes import BatchProcesses
 from srn_tf.images.rgb import write_image
 from srn_tf.networks.configs import model_config
 

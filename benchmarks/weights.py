@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 
 from srn_tf.classical import ClassicalDeblurrer
-from srn_tf.data.synthesis import CameraPath, shake
+from srn_tf.data.camera_shake import CameraPath, shake
 from srn_tf.files import atomic_file
 from srn_tf.images.files import find_images
 from srn_tf.images.rgb import read_image, write_image

@@ -18,7 +18,7 @@ import numpy as np
 import skimage.data
 
 from srn_tf.cli.command import start_tensorflow
-from srn_tf.data.synthesis import CameraPath, blur_along
+from srn_tf.data.camera_shake import CameraPath, blur_along
 from srn_tf.images.rgb import read_image, write_image
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent

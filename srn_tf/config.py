@@ -16,10 +16,10 @@ class TrainingConfig:
         network: its configuration, with what the user changed.
         datalist: file of pairs, `sharp blurred` a line; one of this, `packed` and `sharp_path`.
         data_root: folder the paths of the list start from.
-        packed: the pairs of a list in one file, as `data.store.pack` writes it.
+        packed: the pairs of a list in one file, as `data.packed.pack` writes it.
         sharp_path: folder of sharp photographs to make blur from.
         min_blur, max_blur: extent of the synthesized camera path, in pixels.
-        magnify, keep_sharp: see `data.synthesis.SyntheticSource`.
+        magnify, keep_sharp: see `data.photographs.SyntheticSource`.
         flips, turns, noise, saturation, jpeg: see `data.augmentation.AugmentedSource`; not in the
             paper.
         crop_size: side of the square crops, in pixels.

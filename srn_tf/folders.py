@@ -12,7 +12,7 @@ import time
 
 import numpy as np
 
-from srn_tf.data.lists import read_list
+from srn_tf.data.pair_list import read_list
 from srn_tf.images.files import EXTENSIONS, find_images
 from srn_tf.images.picture import MAX_MEGAPIXELS, QUALITY, Picture
 from srn_tf.images.read import read_picture

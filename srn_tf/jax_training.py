@@ -16,8 +16,8 @@ import numpy as np
 
 from srn_tf import checkpoints
 from srn_tf.config import TrainingConfig
+from srn_tf.data.processes import BatchProcesses
 from srn_tf.data.sources import create_source
-from srn_tf.data.workers import BatchProcesses
 from srn_tf.images.rgb import LUMA
 from srn_tf.jax_trainer import JaxTrainer
 from srn_tf.networks.create import create_model_from_config

@@ -15,7 +15,6 @@ a validation `validation_psnr` (dB) and `validation_ssim`.
 
 import contextlib
 import datetime
-import hashlib
 import json
 import math
 import os
@@ -32,6 +31,7 @@ import numpy as np
 
 from srn_tf import __version__, checkpoints
 from srn_tf.config import TrainingConfig
+from srn_tf.data.examples import fingerprint
 from srn_tf.files import atomic_file
 from srn_tf.images.rgb import write_image
 from srn_tf.optimizer import averaged
@@ -52,14 +52,6 @@ def versions() -> dict[str, str]:
         "numpy": np.__version__,
         "opencv": cv2.__version__,
     }
-
-
-def fingerprint(source) -> dict:
-    """What says whether data is the same: order and crops follow from seed and position only
-    while it stays what it was."""
-    lines = (f"{stamp} {name}\n" for stamp, name in zip(source.stamps, source.names, strict=True))
-    digest = hashlib.sha256("".join(lines).encode(errors="surrogateescape"))
-    return {"examples": len(source), "sha256": digest.hexdigest()}
 
 
 class Run:

@@ -19,6 +19,7 @@ import tensorflow as tf
 
 from srn_tf import checkpoints
 from srn_tf.config import TrainingConfig
+from srn_tf.data.examples import fingerprint
 from srn_tf.data.pipeline import Batches
 from srn_tf.data.sources import create_source
 from srn_tf.distribution import Cluster, replicas_here
@@ -27,7 +28,7 @@ from srn_tf.networks.create import create_model_from_config
 from srn_tf.optimizer import averaged, create_optimizer
 from srn_tf.options import PRECISIONS
 from srn_tf.progress import progress
-from srn_tf.runs import Run, diverged, fingerprint
+from srn_tf.runs import Run, diverged
 from srn_tf.signals import Signals
 from srn_tf.validation import Validation
 

@@ -5,11 +5,11 @@ import math
 
 import numpy as np
 
+from srn_tf.data.examples import fingerprint
 from srn_tf.data.pipeline import Batches
 from srn_tf.evaluation import summarize
 from srn_tf.inference import Deblurrer
 from srn_tf.metrics import psnr, ssim
-from srn_tf.runs import fingerprint
 
 SHOWN = 4
 _BATCH = 8
@@ -19,7 +19,7 @@ class Validation:
     """One crop of each held-out pair, the same every time, and how well it is restored.
 
     Args:
-        source: of the pairs; see `data.lists.PairSource`.
+        source: of the pairs; see `data.pair_list.PairSource`.
         model: the network, restored with as in use: colour pictures, rounded to 8 bits.
         seed: of the crops.
     """

@@ -19,8 +19,8 @@ from test_training import configuration
 import srn_tf
 from srn_tf import checkpoints, validation
 from srn_tf.cli import train as command
+from srn_tf.data.photographs import SyntheticSource
 from srn_tf.data.sources import create_source
-from srn_tf.data.synthesis import SyntheticSource
 from srn_tf.images.rgb import read_image, write_image
 from srn_tf.metrics import psnr
 from srn_tf.networks.configs import model_config

@@ -20,7 +20,7 @@ from reference import golden, variables_by_stored_name
 import srn_tf
 from srn_tf import checkpoints, training
 from srn_tf.config import TrainingConfig
-from srn_tf.data.synthesis import SyntheticSource
+from srn_tf.data.photographs import SyntheticSource
 from srn_tf.images.rgb import write_image
 from srn_tf.losses import multi_scale_l2
 from srn_tf.networks.configs import model_config

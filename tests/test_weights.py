@@ -6,7 +6,7 @@ from helpers import TESTS
 
 from srn_tf import checkpoints
 from srn_tf.cli import test, train
-from srn_tf.data.synthesis import shake
+from srn_tf.data.camera_shake import shake
 from srn_tf.images.files import find_images
 from srn_tf.images.rgb import read_image
 from srn_tf.inference import Deblurrer

@@ -102,8 +102,8 @@ def _pack_flags() -> flags.FlagValues:
 
 def _pack(values: flags.FlagValues) -> int:
     require(values, "datalist", "output")
-    from srn_tf.data.lists import PairSource
-    from srn_tf.data.store import pack
+    from srn_tf.data.packed import pack
+    from srn_tf.data.pair_list import PairSource
     from srn_tf.progress import progress
 
     source = PairSource(values.datalist, values.data_root or ".", crop_size=1)
@@ -124,7 +124,7 @@ def _verify_flags() -> flags.FlagValues:
 
 def _verify(values: flags.FlagValues) -> int:
     require(values, "packed")
-    from srn_tf.data.store import PackedSource, verify
+    from srn_tf.data.packed import PackedSource, verify
     from srn_tf.progress import progress
 
     with progress("verifying", len(PackedSource(values.packed, crop_size=1))) as advance:
@@ -199,14 +199,14 @@ def _blur_flags() -> flags.FlagValues:
 
 def _blur(values: flags.FlagValues) -> int:
     require(values, "input_path", "output_path")
-    from srn_tf.data import synthesis
+    from srn_tf.data import pair_list, photographs
     from srn_tf.images.files import find_images
     from srn_tf.progress import progress
 
     photos = find_images(values.input_path)
     with progress("blurring", len(photos)) as advance:
-        synthesis.write_pairs(photos, values.output_path, values.extent, values.seed, advance)
-    print(f"pairs: {len(photos)}, in {os.path.join(values.output_path, synthesis.LIST)}")
+        photographs.write_pairs(photos, values.output_path, values.extent, values.seed, advance)
+    print(f"pairs: {len(photos)}, in {os.path.join(values.output_path, pair_list.LIST)}")
     return 0
 
 

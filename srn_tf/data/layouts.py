@@ -12,7 +12,7 @@ first word.
 import dataclasses
 import pathlib
 
-from srn_tf.data.lists import path_problem, read_header, refuse
+from srn_tf.data.checks import path_problem, read_header, refuse
 from srn_tf.images.files import find_images
 
 # Folder of sharp pictures -> folder of blurred ones.

@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 
 from srn_tf.cli import data
-from srn_tf.data import store
-from srn_tf.data.lists import PairSource
+from srn_tf.data.packed import PackedSource, pack, verify
+from srn_tf.data.pair_list import PairSource
 from srn_tf.data.pipeline import Batches
-from srn_tf.data.store import PackedSource, pack, verify
 from srn_tf.images.rgb import read_image, write_image
 
 CROP = 16
@@ -154,7 +153,7 @@ def test_the_commands_pack_and_verify(tmp_path, listed, capsys):
 
 def test_no_more_pairs_are_read_than_a_few_ahead(tmp_path, listed, monkeypatch):
     """A data set does not fit into memory."""
-    monkeypatch.setattr(store.os, "cpu_count", lambda: 1)
+    monkeypatch.setattr("srn_tf.data.packed.os.cpu_count", lambda: 1)
     started, written = [], []
     read = listed.read
     monkeypatch.setattr(listed, "read", lambda index: started.append(index) or read(index))

@@ -10,12 +10,14 @@ from helpers import TESTS
 from PIL import Image
 
 from srn_tf.config import TrainingConfig
-from srn_tf.data import lists
+from srn_tf.data import checks
 from srn_tf.data.augmentation import AugmentedSource
-from srn_tf.data.lists import PairSource, read_header, read_list
+from srn_tf.data.camera_shake import CameraPath, blur_along, soft_mask
+from srn_tf.data.checks import read_header
+from srn_tf.data.pair_list import PairSource, read_list
+from srn_tf.data.photographs import SyntheticSource
 from srn_tf.data.pipeline import Batches
-from srn_tf.data.synthesis import CameraPath, SyntheticSource, blur_along, soft_mask
-from srn_tf.data.workers import BatchProcesses
+from srn_tf.data.processes import BatchProcesses
 from srn_tf.images.rgb import read_image, write_image
 from srn_tf.networks.configs import MODELS
 
@@ -221,8 +223,8 @@ def test_pairs_are_sized_as_they_are_turned(tmp_path, photo, extension):
 
 def test_each_header_is_read_once(pairs, monkeypatch):
     opened = []
-    original = lists.read_header
-    monkeypatch.setattr(lists, "read_header", lambda path: opened.append(path) or original(path))
+    original = checks.read_header
+    monkeypatch.setattr(checks, "read_header", lambda path: opened.append(path) or original(path))
     PairSource(pairs, pairs.parent, CROP)
     assert sorted(opened) == sorted(pairs.parent.glob("*/*.png"))
 
@@ -501,7 +503,7 @@ def test_the_extent_is_drawn_between_two_bounds(tmp_path, photo, monkeypatch):
         extents.append(extent)
         return photo[:16, :16]
 
-    monkeypatch.setattr("srn_tf.data.synthesis.shake", note)
+    monkeypatch.setattr("srn_tf.data.photographs.shake", note)
     source = SyntheticSource(tmp_path, 16, max_blur=8.0, min_blur=6.0)
     for seed in range(100):
         source.example(0, np.random.default_rng(seed))

@@ -20,7 +20,8 @@ import zipfile
 
 import numpy as np
 
-from srn_tf.data.lists import random_crop, refuse, size_problem
+from srn_tf.data.checks import refuse, size_problem
+from srn_tf.data.examples import random_crop
 from srn_tf.files import atomic_file
 
 _DIRECTORY = "pairs.json"
@@ -34,7 +35,7 @@ def pack(source, path, advance=lambda: None) -> None:
 
     Args:
         source: has a length, `names`, `notes`, and `read(index)` -> (blurred, sharp); see
-            `lists.PairSource`.
+            `pair_list.PairSource`.
         path: the file, ending in .npz, which must not exist.
         advance: called after each pair.
 
@@ -97,7 +98,7 @@ def verify(path, advance=lambda: None) -> int:
 class PackedSource:
     """Random crops of the pairs of a store: those of the list that it was made of.
 
-    See `lists.PairSource`. The checksums of pairs are compared by `verify` alone.
+    See `pair_list.PairSource`. The checksums of pairs are compared by `verify` alone.
 
     Raises:
         ValueError: if the file is not a whole store, or has pictures smaller than the crop.

@@ -8,7 +8,7 @@ from helpers import run_python
 from srn_tf.cli import data
 from srn_tf.data.frames import Counts, Rules, average, average_windows, motion
 from srn_tf.data.layouts import find_pairs
-from srn_tf.data.lists import PairSource
+from srn_tf.data.pair_list import PairSource
 from srn_tf.images.rgb import read_image, write_image
 
 

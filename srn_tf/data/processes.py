@@ -1,4 +1,4 @@
-"""The batches of `sources.make_batch`, made ahead by processes of their own.
+"""The batches of `examples.make_batch`, made ahead by processes of their own.
 
 For training without tf.data. On a GPU a step takes less time than the blur of its batch, and
 threads would have to wait for Python's lock. The processes import neither TensorFlow nor JAX.
@@ -17,7 +17,8 @@ import cv2
 import numpy as np
 
 from srn_tf.config import TrainingConfig
-from srn_tf.data.sources import create_source, make_batch
+from srn_tf.data.examples import make_batch
+from srn_tf.data.sources import create_source
 
 _AHEAD = 3  # batches made or being made, for each process
 
