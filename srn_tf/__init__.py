@@ -18,7 +18,7 @@ _HOMES = {
     "MODELS": "srn_tf.networks.configs",
     "ModelConfig": "srn_tf.networks.configs",
     "create_model": "srn_tf.networks.create",
-    "load_model": "srn_tf.checkpoints",
+    "load_model": "srn_tf.checkpoints.load",
     "Deblurrer": "srn_tf.inference",
 }
 

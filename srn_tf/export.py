@@ -82,7 +82,7 @@ def model_card(name: str, model, origin: dict) -> dict:
     """What is in an export, as JSON can hold it.
 
     Args:
-        name, model, origin: as `checkpoints.load` gives them.
+        name, model, origin: as `checkpoints.load.load` gives them.
     """
     (precision,) = (key for key, value in PRECISIONS.items() if value == model.dtype_policy.name)
     return {

@@ -10,8 +10,8 @@ import numpy as np
 import psutil
 import tensorflow as tf
 
-from srn_tf import checkpoints
 from srn_tf.arrays import restore_arrays
+from srn_tf.checkpoints.load import load_model
 from srn_tf.options import PRECISIONS
 from srn_tf.tiling import SMALLEST_TILE, restore_in_tiles
 
@@ -62,7 +62,7 @@ class Deblurrer:
             precision = fastest_precision() if precision == "auto" else precision
             # Weights that do not learn can be stored as they are used: the same numbers, and no
             # casts with each picture, as a "mixed" policy has.
-            self.model = checkpoints.load_model(checkpoint_or_model, precision, name)
+            self.model = load_model(checkpoint_or_model, precision, name)
         else:
             self.model = checkpoint_or_model
         self.precision = self.model.dtype_policy.compute_dtype

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import keras
 import numpy as np
 
-from srn_tf import checkpoints
+from srn_tf.checkpoints.load import initialize
 from srn_tf.config import TrainingConfig
 from srn_tf.data.processes import BatchProcesses
 from srn_tf.data.sources import create_source
@@ -77,7 +77,7 @@ def train(
         )
         first = run.restore(trainer) if resume else 0
         if first == 0 and config.init_from:
-            checkpoints.initialize(model, config.init_from, config.model)
+            initialize(model, config.init_from, config.model)
         device = jax.devices()[0].device_kind
         run.begin(first, f"JAX, {device}")
         for note in source.notes:

@@ -22,3 +22,7 @@ def check_rules(config, rules) -> None:
     for field, holds, rule in rules:
         if not holds:
             raise ValueError(f"{field} must be {rule}, not {getattr(config, field)!r}")
+
+
+# What weights may be stored in, whatever they are used in.
+STORAGE = ("float32", "float16")

@@ -29,7 +29,8 @@ import filelock
 import keras
 import numpy as np
 
-from srn_tf import __version__, checkpoints
+from srn_tf import __version__
+from srn_tf.checkpoints import archive, places
 from srn_tf.config import TrainingConfig
 from srn_tf.data.examples import fingerprint
 from srn_tf.files import atomic_file
@@ -88,7 +89,7 @@ class Run:
                 raise ValueError(f"{folder}: another process trains in this folder") from None
         config_file = self.folder / "config.json"
         try:
-            if config_file.exists() or checkpoints.in_run(folder):
+            if config_file.exists() or places.in_run(folder):
                 if not resume:
                     raise ValueError(
                         f"{folder}: holds a run already; add --resume, or choose another"
@@ -122,12 +123,12 @@ class Run:
         Raises:
             ValueError: if all checkpoints are damaged, or the newest is of something else.
         """
-        if not (paths := checkpoints.in_run(self.folder)):
+        if not (paths := places.in_run(self.folder)):
             self._report(f"{self.folder}: no checkpoint, starting at step 0")
             return 0
         for path in reversed(paths):
             try:
-                header, arrays = checkpoints.read(path)
+                header, arrays = archive.read(path)
                 break
             except ValueError as error:
                 self._report(f"{error}; taking the one before it")
@@ -142,9 +143,9 @@ class Run:
         # The network's own weights, where `model/` has their averages: see `save`.
         own = {name for name in arrays if name.startswith("training/")}
         arrays |= {f"model/{name.removeprefix('training/')}": arrays.pop(name) for name in own}
-        variables = checkpoints.variables_by_path(trainer.model.variables, "model")
-        variables |= checkpoints.variables_by_path(trainer.optimizer.variables, "optimizer")
-        checkpoints.assign(variables, arrays, path)
+        variables = archive.variables_by_path(trainer.model.variables, "model")
+        variables |= archive.variables_by_path(trainer.optimizer.variables, "optimizer")
+        archive.assign(variables, arrays, path)
         self._report(f"resuming at step {header['step']}")
         return header["step"]
 
@@ -183,17 +184,17 @@ class Run:
         With moving averages, `model/` has them, as everyone wants who opens the checkpoint, and
         `training/` the network's own weights, to go on from.
         """
-        state = checkpoints.variables_by_path(trainer.optimizer.variables, "optimizer")
+        state = archive.variables_by_path(trainer.optimizer.variables, "optimizer")
         if self.config.ema:
-            own = checkpoints.variables_by_path(trainer.model.variables, "training")
+            own = archive.variables_by_path(trainer.model.variables, "training")
             state |= {name: variable.numpy() for name, variable in own.items()}
-        path = checkpoints.path_of_step(self.folder, step)
+        path = places.path_of_step(self.folder, step)
         with averaged(trainer.model, trainer.optimizer), self.writing():
             # A checkpoint that outlives a power failure finds the metrics before it.
             with open(self.folder / "metrics.jsonl", "rb") as file:
                 os.fsync(file.fileno())
-            checkpoints.save(path, self.config.model, trainer.model, self._header(step), state)
-        for old in checkpoints.in_run(self.folder)[:-CHECKPOINTS_KEPT]:
+            archive.save(path, self.config.model, trainer.model, self._header(step), state)
+        for old in places.in_run(self.folder)[:-CHECKPOINTS_KEPT]:
             old.unlink()
 
     def save_best(self, model, step: int, scores: dict) -> bool:
@@ -206,14 +207,14 @@ class Run:
         """
         path = self.folder / "best.npz"
         try:
-            best = checkpoints.read(path)[0]["validation"]
+            best = archive.read(path)[0]["validation"]
             if best["data"] == scores["data"] and best["psnr"] >= scores["psnr"]:
                 return False
         except (OSError, ValueError, KeyError):
             pass  # none yet, or none that is of use
         with self.writing():
             header = self._header(step) | {"validation": scores}
-            checkpoints.save(path, self.config.model, model, header)
+            archive.save(path, self.config.model, model, header)
         return True
 
     def write_metrics(self, row: dict, board: bool = False) -> None:
@@ -246,7 +247,7 @@ class Run:
 
     @property
     def last_checkpoint(self) -> str:
-        paths = checkpoints.in_run(self.folder)
+        paths = places.in_run(self.folder)
         return f"the last checkpoint is {paths[-1]}" if paths else "no checkpoint was written"
 
     @contextlib.contextmanager

@@ -17,7 +17,7 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
-from srn_tf import checkpoints
+from srn_tf.checkpoints.load import initialize
 from srn_tf.config import TrainingConfig
 from srn_tf.data.examples import fingerprint
 from srn_tf.data.pipeline import Batches
@@ -243,7 +243,7 @@ def train(
         if run:
             first = run.restore(trainer) if resume else 0
             if first == 0 and config.init_from:
-                checkpoints.initialize(model, config.init_from, config.model)
+                initialize(model, config.init_from, config.model)
         with _one_line_errors(config, cluster):
             first = int(*cluster.total([first]))
             cluster.copy_from_chief([*model.variables, *optimizer.variables])

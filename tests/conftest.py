@@ -8,7 +8,7 @@ import pytest
 from helpers import SMALL, randomize
 
 import srn_tf
-from srn_tf import checkpoints
+from srn_tf.checkpoints import archive
 
 
 @pytest.fixture
@@ -30,5 +30,5 @@ def model():
 @pytest.fixture
 def checkpoint(tmp_path, model):
     """Its checkpoint, in tmp_path/model.npz."""
-    checkpoints.save(tmp_path / "model.npz", "color_lstm_residual", model)
+    archive.save(tmp_path / "model.npz", "color_lstm_residual", model)
     return tmp_path / "model.npz"

@@ -16,7 +16,7 @@ import pytest
 import skimage.data
 from helpers import SMALL, TESTS, run_python
 
-from srn_tf import checkpoints
+from srn_tf.checkpoints import archive, places
 from srn_tf.cli import train as command
 from srn_tf.config import TrainingConfig
 from srn_tf.images.rgb import write_image
@@ -106,7 +106,7 @@ def test_two_devices_that_compute_their_shares_in_parts_have_the_numbers_of_one(
     for group in ("model/", "training/"):  # the averages, and the weights
         norms = [
             np.linalg.norm(np.concatenate([a.ravel() for n, a in arrays if n.startswith(group)]))
-            for arrays in (checkpoints.read(checkpoints.find(run))[1].items() for run in (one, two))
+            for arrays in (archive.read(places.find(run))[1].items() for run in (one, two))
         ]
         assert norms[1] == pytest.approx(norms[0], rel=1e-4)
 

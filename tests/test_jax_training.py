@@ -15,7 +15,7 @@ from helpers import SMALL, TESTS, randomize
 from test_training import configuration, metrics
 
 import srn_tf
-from srn_tf import checkpoints
+from srn_tf.checkpoints import archive, places
 from srn_tf.cli import train
 from srn_tf.images.rgb import write_image
 
@@ -48,7 +48,7 @@ def folder(tmp_path_factory):
     network = {"kernel_size": SMALL["kernel_size"], "blocks": SMALL["blocks"]}
     model = srn_tf.create_model("color_lstm_residual", **network)
     randomize(model, scale=0.02)
-    checkpoints.save(folder / "start.npz", "color_lstm_residual", model)
+    archive.save(folder / "start.npz", "color_lstm_residual", model)
     return folder
 
 
@@ -111,9 +111,9 @@ def test_it_learns_step_by_step_what_tensorflow_learns(folder, run):
         for name, value in row.items():
             assert other[name] == pytest.approx(value, rel=1e-4), (row["step"], name)
         assert other["loss"] == pytest.approx(np.dot(WEIGHTS, other["loss_per_scale"]), rel=1e-5)
-    _, first = checkpoints.read(folder / "start.npz")
+    _, first = archive.read(folder / "start.npz")
     (_, ours), (_, theirs) = (
-        checkpoints.read(checkpoints.find(folder / name)) for name in ("tensorflow", "run")
+        archive.read(places.find(folder / name)) for name in ("tensorflow", "run")
     )
     assert ours.keys() == theirs.keys()
     for name in first:
@@ -127,14 +127,14 @@ def test_it_learns_step_by_step_what_tensorflow_learns(folder, run):
 
 def test_a_run_goes_on_as_if_it_had_not_been_interrupted(folder, run):
     before = numbers(run)
-    last = checkpoints.path_of_step(run, STEPS)
-    _, whole = checkpoints.read(last)
+    last = places.path_of_step(run, STEPS)
+    _, whole = archive.read(last)
     last.unlink()
     status, printed = srn_train(folder, *words(folder, run), "--resume")
     assert status == 0, printed
     assert "resuming at step 2" in printed
     assert numbers(run) == before
-    _, resumed = checkpoints.read(last)
+    _, resumed = archive.read(last)
     assert whole.keys() == resumed.keys()
     for name, array in whole.items():
         np.testing.assert_array_equal(resumed[name], array, err_msg=name)
@@ -142,7 +142,7 @@ def test_a_run_goes_on_as_if_it_had_not_been_interrupted(folder, run):
 
 def test_tensorflow_goes_on_with_its_run(folder, run):
     shutil.copytree(run, other := folder / "other")
-    checkpoints.path_of_step(other, STEPS).unlink()
+    places.path_of_step(other, STEPS).unlink()
     assert train.main([*words(folder, other, threads=0), "--resume"]) == 0
     rows = list(zip(numbers(run), numbers(other), strict=True))
     assert len(rows) == STEPS
@@ -157,7 +157,7 @@ def test_a_step_that_ruins_the_network_is_not_saved(folder, tmp_path):
     assert status == 1
     assert "srn-train: training diverged: the loss is " in printed
     assert "at step 1; no checkpoint was written" in printed
-    assert checkpoints.in_run(tmp_path / "run") == []
+    assert places.in_run(tmp_path / "run") == []
 
 
 def under_way(folder, run_dir) -> tuple[subprocess.Popen, list[psutil.Process]]:
@@ -177,8 +177,8 @@ def test_sigterm_to_all_of_its_processes_saves_and_ends_it(folder, tmp_path):
     os.killpg(process.pid, signal.SIGTERM)
     printed, _ = process.communicate(timeout=60)
     assert process.returncode == 128 + signal.SIGTERM, printed
-    (saved,) = checkpoints.in_run(tmp_path / "run")
-    assert checkpoints.read(saved)[0]["step"] == metrics(tmp_path / "run")[-1]["step"]
+    (saved,) = places.in_run(tmp_path / "run")
+    assert archive.read(saved)[0]["step"] == metrics(tmp_path / "run")[-1]["step"]
 
 
 def test_if_it_is_killed_its_processes_end(folder, tmp_path):

@@ -13,7 +13,7 @@ import pytest
 import skimage.data
 from helpers import TESTS, run_python
 
-from srn_tf import checkpoints
+from srn_tf.checkpoints import archive, places
 from srn_tf.images.rgb import write_image
 
 # Starts srn-train again and again, as a shell does, but imports TensorFlow only once. A line of
@@ -126,7 +126,7 @@ def numbers(run_dir) -> list[tuple]:
 
 def weights(run_dir) -> dict:
     """The bytes of all that the newest checkpoint holds."""
-    _, arrays = checkpoints.read(checkpoints.find(run_dir))
+    _, arrays = archive.read(places.find(run_dir))
     return {name: array.tobytes() for name, array in arrays.items()}
 
 
@@ -186,7 +186,7 @@ def test_a_damaged_newest_checkpoint_is_reported_and_the_one_before_it_used(
     flags = {"max_steps": 6, "save_every": 2}
     assert shell.run(words(photos, tmp_path, **flags)) == 0
     expected = numbers(tmp_path), weights(tmp_path)
-    newest = checkpoints.path_of_step(tmp_path, 6)
+    newest = places.path_of_step(tmp_path, 6)
     content = newest.read_bytes()
     half = len(content) // 2
     for damaged in (content[:half], content[:half] + b"changed" + content[half + 7 :]):
@@ -200,7 +200,7 @@ def test_a_damaged_newest_checkpoint_is_reported_and_the_one_before_it_used(
 
 def test_with_all_checkpoints_damaged_nothing_is_begun_anew(shell, tmp_path, photos):
     assert shell.run(words(photos, tmp_path, max_steps=1)) == 0
-    checkpoints.path_of_step(tmp_path, 1).write_bytes(b"")
+    places.path_of_step(tmp_path, 1).write_bytes(b"")
     assert shell.run([*words(photos, tmp_path, max_steps=1), "--resume"]) == 1
     assert shell.printed[-1].endswith("none of its checkpoints can be read")
 
@@ -210,8 +210,8 @@ def test_a_full_disk_ends_the_run_with_one_line_and_the_last_checkpoint_whole(
 ):
     flags = {"max_steps": 4, "save_every": 2}
     assert shell.run(words(photos, tmp_path, **flags)) == 0
-    checkpoints.path_of_step(tmp_path, 4).unlink()
-    last = checkpoints.path_of_step(tmp_path, 2)
+    places.path_of_step(tmp_path, 4).unlink()
+    last = places.path_of_step(tmp_path, 2)
     content = last.read_bytes()
     # A system without room answers as one that allows no larger file.
     resumed = [*words(photos, tmp_path, **flags), "--resume"]
@@ -229,5 +229,5 @@ def test_sigterm_saves_and_leaves_with_143(shell, tmp_path, photos):
     os.kill(process, signal.SIGTERM)
     assert shell.wait() == 143
     last = metrics(tmp_path)[-1]["step"]
-    assert checkpoints.in_run(tmp_path) == [checkpoints.path_of_step(tmp_path, last)]
+    assert places.in_run(tmp_path) == [places.path_of_step(tmp_path, last)]
     assert shell.printed[-1].startswith(f"step {last} of 100000")

@@ -17,7 +17,8 @@ from test_import import write_tf1_checkpoint
 from test_training import configuration
 
 import srn_tf
-from srn_tf import checkpoints, validation
+from srn_tf import validation
+from srn_tf.checkpoints import archive, places
 from srn_tf.cli import train as command
 from srn_tf.data.photographs import SyntheticSource
 from srn_tf.data.sources import create_source
@@ -102,7 +103,7 @@ def test_validation_scores_every_held_out_picture_once_with_the_averages(run, fo
 def test_the_best_network_is_kept(run, said):
     scores = {row["step"]: row["validation_psnr"] for row in rows(run) if "validation_psnr" in row}
     best = max(scores, key=scores.get)
-    header, _ = checkpoints.read(run / "best.npz")
+    header, _ = archive.read(run / "best.npz")
     assert (header["step"], header["validation"]["psnr"]) == (best, scores[best])
     # It is what anyone can load, and only better ones replace it.
     assert srn_tf.load_model(run / "best.npz").count_params() > 0
@@ -114,7 +115,7 @@ def test_worse_networks_do_not_replace_the_best(run, config, folder, model):
     source = SyntheticSource(config.sharp_path, 32, 4.0)
     keeper = Run(config, source, run, resume=True)
     content = (run / "best.npz").read_bytes()
-    data = checkpoints.read(run / "best.npz")[0]["validation"]["data"]
+    data = archive.read(run / "best.npz")[0]["validation"]["data"]
     assert not keeper.save_best(model, 8, {"psnr": 1.0, "ssim": 0.1, "data": data})
     assert (run / "best.npz").read_bytes() == content
 
@@ -143,8 +144,8 @@ def test_tensorboard_has_the_numbers_and_pictures(run):
 def test_fine_tuning_starts_with_the_weights_of_the_checkpoint(tmp_path, config, run):
     tuned = dataclasses.replace(config, init_from=str(run), lr=1e-12, end_lr=1e-12, max_steps=1)
     train(tuned, tmp_path / "tuned", report=lambda _: None)
-    _, before = checkpoints.read(checkpoints.find(run))
-    _, after = checkpoints.read(checkpoints.find(tmp_path / "tuned"))
+    _, before = archive.read(places.find(run))
+    _, after = archive.read(places.find(tmp_path / "tuned"))
     for name in before:
         if name.startswith("model/"):
             np.testing.assert_allclose(after[name], before[name], atol=1e-9)
@@ -267,7 +268,7 @@ def test_a_validation_that_fails_loses_no_step(tmp_path, config, monkeypatch):
             validate_every=2,
             report=lambda _: None,
         )
-    assert [path.name for path in checkpoints.in_run(tmp_path / "run")] == ["step_00000002.npz"]
+    assert [path.name for path in places.in_run(tmp_path / "run")] == ["step_00000002.npz"]
     assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 2
 
 

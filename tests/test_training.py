@@ -18,7 +18,8 @@ from helpers import SMALL, randomize
 from reference import golden, variables_by_stored_name
 
 import srn_tf
-from srn_tf import checkpoints, training
+from srn_tf import training
+from srn_tf.checkpoints import archive, places
 from srn_tf.config import TrainingConfig
 from srn_tf.data.photographs import SyntheticSource
 from srn_tf.images.rgb import write_image
@@ -171,7 +172,7 @@ def test_a_resumed_run_has_the_losses_and_weights_of_an_uninterrupted_one(tmp_pa
     train(config, tmp_path / "whole", **options)
     # As if it had been ended after step 5: the last checkpoint is that of step 4.
     train(config, tmp_path / "broken", **options)
-    checkpoints.path_of_step(tmp_path / "broken", 6).unlink()
+    places.path_of_step(tmp_path / "broken", 6).unlink()
     with open(tmp_path / "broken" / "metrics.jsonl", "a") as file:
         file.write('{"step": 6, "lo')
     train(config, tmp_path / "broken", resume=True, **options)
@@ -181,8 +182,8 @@ def test_a_resumed_run_has_the_losses_and_weights_of_an_uninterrupted_one(tmp_pa
 
     assert [step for step, _, _ in numbers("whole")] == [1, 2, 3, 4, 5, 6]
     assert numbers("broken") == numbers("whole")
-    _, whole = checkpoints.read(checkpoints.path_of_step(tmp_path / "whole", 6))
-    _, broken = checkpoints.read(checkpoints.path_of_step(tmp_path / "broken", 6))
+    _, whole = archive.read(places.path_of_step(tmp_path / "whole", 6))
+    _, broken = archive.read(places.path_of_step(tmp_path / "broken", 6))
     assert whole.keys() == broken.keys()
     assert any(name.startswith("optimizer/") for name in whole)
     for name, array in whole.items():
@@ -202,7 +203,7 @@ def test_training_lowers_the_loss(tmp_path, photos):
 
 def test_only_the_last_checkpoints_are_kept(tmp_path, photos):
     train(configuration(sharp_path=photos), tmp_path / "run", save_every=1, report=lambda _: None)
-    kept = [path.name for path in checkpoints.in_run(tmp_path / "run")]
+    kept = [path.name for path in places.in_run(tmp_path / "run")]
     assert kept == ["step_00000004.npz", "step_00000005.npz", "step_00000006.npz"]
 
 
@@ -246,7 +247,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_leaves_the_last_checkpoint(
         match=r"the loss is nan at step 4; the last checkpoint is .*step_00000002",
     ):
         train(configuration(sharp_path=photos), tmp_path / "run", save_every=2)
-    assert [path.name for path in checkpoints.in_run(tmp_path / "run")] == ["step_00000002.npz"]
+    assert [path.name for path in places.in_run(tmp_path / "run")] == ["step_00000002.npz"]
 
 
 def test_ctrl_c_saves_and_leaves(tmp_path, photos):
@@ -265,7 +266,7 @@ def test_ctrl_c_saves_and_leaves(tmp_path, photos):
     assert ended_by == signal.SIGINT
     last = metrics(run_dir)[-1]["step"]
     assert 1 <= last < 100_000
-    assert checkpoints.in_run(run_dir)[-1] == checkpoints.path_of_step(run_dir, last)
+    assert places.in_run(run_dir)[-1] == places.path_of_step(run_dir, last)
 
 
 def test_the_time_bound_saves_and_stops(tmp_path, photos, monkeypatch):
@@ -281,15 +282,15 @@ def test_the_time_bound_saves_and_stops(tmp_path, photos, monkeypatch):
     monkeypatch.setattr(training.time, "monotonic", lambda: now[-1])
     config = configuration(sharp_path=photos, max_steps=20)
     assert train(config, tmp_path / "run", max_minutes=1, report=lambda _: None) == 0
-    (saved,) = checkpoints.in_run(tmp_path / "run")
-    assert saved == checkpoints.path_of_step(tmp_path / "run", 4)
+    (saved,) = places.in_run(tmp_path / "run")
+    assert saved == places.path_of_step(tmp_path / "run", 4)
 
 
 def test_a_step_that_ruins_the_network_is_not_saved(tmp_path, photos):
     config = configuration(sharp_path=photos, lr=1e30, end_lr=1e30)
     with pytest.raises(FloatingPointError, match="output is not finite at step 1; no checkpoint"):
         train(config, tmp_path / "run", save_every=1, report=lambda _: None)
-    assert checkpoints.in_run(tmp_path / "run") == []
+    assert places.in_run(tmp_path / "run") == []
 
 
 def test_a_picture_that_fails_loses_no_step(tmp_path, photos, monkeypatch):
@@ -305,10 +306,8 @@ def test_a_picture_that_fails_loses_no_step(tmp_path, photos, monkeypatch):
     config = configuration(sharp_path=photos, max_steps=1000)
     with pytest.raises(ValueError, match=r"^photo\.png: broken$"):
         train(config, tmp_path / "run", log_every=1, report=lambda _: None)
-    (saved,) = checkpoints.in_run(tmp_path / "run")
-    assert saved == checkpoints.path_of_step(
-        tmp_path / "run", metrics(tmp_path / "run")[-1]["step"]
-    )
+    (saved,) = places.in_run(tmp_path / "run")
+    assert saved == places.path_of_step(tmp_path / "run", metrics(tmp_path / "run")[-1]["step"])
 
 
 def test_a_run_on_other_data_is_refused(tmp_path, photos, photo):
@@ -354,9 +353,7 @@ def test_xla_has_the_numbers_without_it(tmp_path, photos):
 def test_moving_averages_are_what_others_load_and_the_weights_go_on(tmp_path, photos):
     config = configuration(sharp_path=photos, max_steps=3, ema=0.5)
     train(config, tmp_path / "run", save_every=1, report=lambda _: None)
-    read = [
-        checkpoints.read(checkpoints.path_of_step(tmp_path / "run", step))[1] for step in (1, 2, 3)
-    ]
+    read = [archive.read(places.path_of_step(tmp_path / "run", step))[1] for step in (1, 2, 3)]
     name = "srn/g_net/encoder/enc1_1/kernel"
     weights = [arrays[f"training/{name}"] for arrays in read]
     averages = [arrays[f"model/{name}"] for arrays in read]

@@ -63,11 +63,11 @@ def execute(values: flags.FlagValues) -> int:
     if None in size and any(size):
         raise ValueError("--height and --width are needed together")
     start_tensorflow(values.gpu, values.threads)
-    from srn_tf import checkpoints
+    from srn_tf.checkpoints.load import load
     from srn_tf.export import export, model_card
 
     precision = PRECISIONS[values.precision]
-    name, model, origin = checkpoints.load(values.checkpoint, precision, values.model)
+    name, model, origin = load(values.checkpoint, precision, values.model)
     export(
         model,
         values.output_path,

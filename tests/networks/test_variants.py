@@ -8,7 +8,7 @@ import tensorflow as tf
 from helpers import SMALL, randomize
 
 import srn_tf
-from srn_tf import checkpoints
+from srn_tf.checkpoints import archive
 from srn_tf.config import TrainingConfig
 from srn_tf.inference import Deblurrer
 from srn_tf.networks.configs import MODELS
@@ -40,7 +40,7 @@ def test_each_model_trains_restores_and_is_saved(name, tmp_path, photo):
     _, gradients = trainer.loss_and_gradients(blurred, sharp)
     assert all(gradient is not None for gradient in gradients)
 
-    checkpoints.save(tmp_path / "model.npz", name, model)
+    archive.save(tmp_path / "model.npz", name, model)
     loaded = srn_tf.load_model(tmp_path / "model.npz")
     assert loaded.config == model.config
     picture = photo[:20, :37]

@@ -8,7 +8,7 @@ import pytest
 from helpers import randomize, run_python
 
 import srn_tf
-from srn_tf import checkpoints
+from srn_tf.checkpoints import archive, places
 from srn_tf.files import atomic_file, atomic_folder
 
 
@@ -48,13 +48,13 @@ def test_damaged_and_foreign_files_get_one_line_with_their_name(checkpoint, dama
 def test_no_flipped_byte_goes_unnoticed_or_ends_in_a_traceback(checkpoint):
     """Every 97th byte of a small file: data, names, directory and header alike."""
     whole = checkpoint.read_bytes()
-    _, expected = checkpoints.read(checkpoint)
+    _, expected = archive.read(checkpoint)
     for place in range(0, len(whole), 97):
         content = bytearray(whole)
         content[place] ^= 255
         checkpoint.write_bytes(content)
         try:
-            _, arrays = checkpoints.read(checkpoint)
+            _, arrays = archive.read(checkpoint)
         except ValueError as error:
             assert str(error).startswith(f"{checkpoint}: ")
             continue
@@ -88,15 +88,15 @@ def test_a_pickle_is_not_opened(tmp_path):
 
 
 def test_weights_that_do_not_fit_are_listed_and_nothing_is_assigned(checkpoint, model):
-    _, arrays = checkpoints.read(checkpoint)
+    _, arrays = archive.read(checkpoint)
     name = "model/srn/g_net/encoder/enc1_1/kernel"
     arrays["model/extra"] = arrays.pop("model/srn/g_net/decoder/dec1_0/bias")
     arrays[name] = arrays[name][..., :2]
     randomize(model, seed=1)
     before = [variable.numpy() for variable in model.variables]
     with pytest.raises(ValueError) as error:
-        variables = checkpoints.variables_by_path(model.variables, "model")
-        checkpoints.assign(variables, arrays, checkpoint)
+        variables = archive.variables_by_path(model.variables, "model")
+        archive.assign(variables, arrays, checkpoint)
     assert [line.strip() for line in str(error.value).splitlines()] == [
         f"{checkpoint}: does not fit the network",
         "missing model/srn/g_net/decoder/dec1_0/bias",
@@ -110,7 +110,7 @@ def test_weights_that_do_not_fit_are_listed_and_nothing_is_assigned(checkpoint, 
 def test_weights_that_are_not_finite_are_not_saved(model, tmp_path):
     model.variables[0].assign(np.full(model.variables[0].shape, np.nan))
     with pytest.raises(ValueError, match="enc1_1/kernel is not finite"):
-        checkpoints.save(tmp_path / "model.npz", "color_lstm_residual", model)
+        archive.save(tmp_path / "model.npz", "color_lstm_residual", model)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -118,14 +118,14 @@ def test_the_newest_checkpoint_is_found_by_number(tmp_path):
     (tmp_path / "checkpoints").mkdir()
     for name in ("step_00000900.npz", "step_100000000.npz", "step_00001000.npz", "other.npz"):
         (tmp_path / "checkpoints" / name).touch()
-    assert checkpoints.find(tmp_path).name == "step_100000000.npz"
+    assert places.find(tmp_path).name == "step_100000000.npz"
 
 
 def test_a_missing_checkpoint_is_told(tmp_path):
     with pytest.raises(ValueError, match="no checkpoint in this folder"):
-        checkpoints.find(tmp_path)
+        places.find(tmp_path)
     with pytest.raises(ValueError, match="no such checkpoint"):
-        checkpoints.find(tmp_path / "none.npz")
+        places.find(tmp_path / "none.npz")
 
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path):

@@ -6,7 +6,7 @@ import tensorflow as tf
 from reference import golden, recipe_weights
 
 import srn_tf
-from srn_tf import checkpoints, tf1_import, torch_import
+from srn_tf.checkpoints import archive, pytorch, tf1
 from srn_tf.cli import import_checkpoint, test
 from srn_tf.images.rgb import read_image, write_image
 from srn_tf.inference import Deblurrer
@@ -48,14 +48,14 @@ def test_a_checkpoint_gives_the_authors_outputs(prefix, name):
 @pytest.mark.parametrize("ending", ["", ".index", ".meta", ".data-00000-of-00001"])
 def test_any_of_its_files_names_a_checkpoint(prefix, ending):
     prefix.with_name(f"{prefix.name}.index").touch()
-    assert tf1_import.find(f"{prefix}{ending}") == prefix
-    assert tf1_import.find(prefix.with_name("other")) is None
+    assert tf1.find(f"{prefix}{ending}") == prefix
+    assert tf1.find(prefix.with_name("other")) is None
 
 
 def test_training_state_under_any_scope_is_left_out(prefix):
     weights = {"g_net/enc1_1/weights": np.ones((2, 2), np.float32)}
     write_tf1_checkpoint(prefix, weights, training_state=True, scope="train/")
-    assert list(tf1_import.read(prefix)) == ["g_net/enc1_1/weights"]
+    assert list(tf1.read(prefix)) == ["g_net/enc1_1/weights"]
 
 
 def test_the_command_restores_with_it_and_with_the_file_it_is_converted_to(prefix, photo, tmp_path):
@@ -65,7 +65,7 @@ def test_the_command_restores_with_it_and_with_the_file_it_is_converted_to(prefi
     converted = tmp_path / "color.npz"
     arguments = [f"--checkpoint={prefix}", f"--output={converted}"]
     assert import_checkpoint.main(arguments) == 0
-    header, _ = checkpoints.read(converted)
+    header, _ = archive.read(converted)
     assert header["model"] == "color"
     assert header["origin"]["file"] == prefix.name
     assert len(header["origin"]["sha256"]) == 64
@@ -86,9 +86,9 @@ def test_a_run_becomes_a_small_file_of_half_floats(checkpoint, model, photo, tmp
     small = tmp_path / "small.npz"
     words = [f"--checkpoint={checkpoint}", f"--output={small}", "--storage=float16"]
     assert import_checkpoint.main(words) == 0
-    header, arrays = checkpoints.read(small)
+    header, arrays = archive.read(small)
     assert header["origin"]["file"] == checkpoint.name
-    weights = checkpoints.variables_by_path(model.variables, "model")
+    weights = archive.variables_by_path(model.variables, "model")
     for name, array in arrays.items():
         assert array.dtype == np.float16
         np.testing.assert_allclose(array, weights[name], rtol=2**-11, atol=2**-25)
@@ -154,14 +154,14 @@ def test_a_model_the_authors_did_not_store_is_refused(prefix):
 
 def test_our_own_file_must_be_of_the_named_model(tmp_path):
     model = srn_tf.create_model("sr_edrb1", widths=(4, 6, 8))
-    checkpoints.save(tmp_path / "model.npz", "sr_edrb1", model)
+    archive.save(tmp_path / "model.npz", "sr_edrb1", model)
     with pytest.raises(ValueError, match="holds a model sr_edrb1, not color"):
         srn_tf.load_model(tmp_path / "model.npz", name="color")
 
 
 def test_pytorch_kernels_are_transposed():
     kernel = np.arange(2 * 3 * 5 * 7).reshape(2, 3, 5, 7)  # out, in, height, width
-    converted = torch_import.from_torch({"weight": kernel, "bias": np.arange(2)})
+    converted = pytorch.from_torch({"weight": kernel, "bias": np.arange(2)})
     assert converted["weight"].shape == (5, 7, 3, 2)
     assert converted["weight"][4, 6, 2, 1] == kernel[1, 2, 4, 6]
     np.testing.assert_array_equal(converted["bias"], [0, 1])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from helpers import TESTS
 
-from srn_tf import checkpoints
+from srn_tf.checkpoints import archive, places
 from srn_tf.cli import test, train
 from srn_tf.data.camera_shake import shake
 from srn_tf.images.files import find_images
@@ -32,18 +32,18 @@ def photograph():
 
 
 def test_they_are_small_and_half_floats():
-    assert checkpoints.SHIPPED.stat().st_size < 20e6
-    with np.load(checkpoints.SHIPPED) as archive:
+    assert places.SHIPPED.stat().st_size < 20e6
+    with np.load(places.SHIPPED) as archive:
         dtypes = {archive[name].dtype for name in archive.files if name.startswith("model/")}
     assert dtypes == {np.dtype("float16")}
 
 
 def test_the_recipe_is_a_configuration_of_the_training_command():
     values = train.define_flags()
-    recipe = checkpoints.SHIPPED.parent / "recipe.flags"
+    recipe = places.SHIPPED.parent / "recipe.flags"
     values(["srn-train", f"--flagfile={recipe}", "--sharp_path=photos"])
     config = train.training_config(values)
-    assert config.network == checkpoints.read(checkpoints.SHIPPED)[0]["network"]
+    assert config.network == archive.read(places.SHIPPED)[0]["network"]
 
 
 def test_without_a_checkpoint_the_command_deblurs_with_them(tmp_path):
