@@ -24,15 +24,7 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # the package need not be installed, which would bring TensorFlow
 
-from timing import (
-    SECONDS,
-    arguments,
-    checked_config,
-    measure,
-    overrides_of,
-    table,
-    write_results,
-)
+from timing import SECONDS, arguments, checked_config, measure, overrides_of, table, write_results
 
 os.environ.setdefault("KERAS_BACKEND", "jax" if importlib.util.find_spec("jax") else "torch")
 os.environ.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", "0.95")

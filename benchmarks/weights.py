@@ -20,11 +20,11 @@ import numpy as np
 
 from srn_tf.classical import ClassicalDeblurrer
 from srn_tf.data.camera_shake import CameraPath, shake
+from srn_tf.evaluation.metrics import psnr, ssim
 from srn_tf.files import atomic_file
 from srn_tf.images.files import find_images
 from srn_tf.images.rgb import read_image, write_image
 from srn_tf.inference import Deblurrer
-from srn_tf.metrics import psnr, ssim
 from srn_tf.options import PRECISIONS
 from srn_tf.progress import progress
 

@@ -6,8 +6,8 @@ import pytest
 
 from srn_tf.classical import ClassicalDeblurrer, line_kernel
 from srn_tf.cli import test as command
+from srn_tf.evaluation.metrics import psnr
 from srn_tf.images.rgb import read_image, write_image
-from srn_tf.metrics import psnr
 from srn_tf.options import CLASSICAL
 
 

@@ -15,12 +15,12 @@ from PIL import Image
 
 from srn_tf import folders
 from srn_tf.cli import test as command
+from srn_tf.evaluation.metrics import psnr
 from srn_tf.images.picture import Picture
 from srn_tf.images.read import read_picture
 from srn_tf.images.rgb import read_image, write_image
 from srn_tf.images.write import write_picture
 from srn_tf.inference import Deblurrer
-from srn_tf.metrics import psnr
 
 
 @pytest.fixture

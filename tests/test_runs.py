@@ -22,8 +22,8 @@ from srn_tf.checkpoints import archive, places
 from srn_tf.cli import train as command
 from srn_tf.data.photographs import SyntheticSource
 from srn_tf.data.sources import create_source
+from srn_tf.evaluation.metrics import psnr
 from srn_tf.images.rgb import read_image, write_image
-from srn_tf.metrics import psnr
 from srn_tf.networks.configs import model_config
 from srn_tf.plots import plot_runs
 from srn_tf.runs import Run

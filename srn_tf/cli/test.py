@@ -175,7 +175,7 @@ def _find_jobs(values: flags.FlagValues) -> list:
         values.input_path, values.output_path, values.recursive, extension, values.sharp_path
     )
     if values.koehler_path:
-        from srn_tf import koehler
+        from srn_tf.evaluation import koehler
 
         for job in jobs:  # before hours of work, not after
             koehler.ground_truths(values.koehler_path, job.name)
@@ -196,7 +196,8 @@ def _create_deblurrer(values: flags.FlagValues, classical: bool):
 def _deblur_pictures(values: flags.FlagValues, deblurrer, jobs) -> int:
     import tensorflow as tf
 
-    from srn_tf import evaluation, koehler, report
+    from srn_tf.evaluation import koehler, report
+    from srn_tf.evaluation.scores import first_folder, score, summarize
     from srn_tf.folders import deblur_files, explain
     from srn_tf.images.rgb import read_rgb
     from srn_tf.progress import progress
@@ -209,7 +210,7 @@ def _deblur_pictures(values: flags.FlagValues, deblurrer, jobs) -> int:
         scores = error = entry = None
         if job.sharp is not None:
             try:
-                scores = evaluation.score(job.name, job.source, job.target, job.sharp)
+                scores = score(job.name, job.source, job.target, job.sharp)
             except (ValueError, OSError) as problem:
                 error = problem
         if values.report:
@@ -247,14 +248,14 @@ def _deblur_pictures(values: flags.FlagValues, deblurrer, jobs) -> int:
                 errors += [error] if error else []
                 entries += [dataclasses.replace(entry, seconds=result.seconds)] if entry else []
             advance(result.job.name)
-    sequence = evaluation.first_folder
+    sequence = first_folder
     if values.koehler_path:
         sequence = koehler.trajectory
         pictures = [(job.name, job.target) for job in jobs if job.target.exists()]
         for row in koehler.evaluate(pictures, values.koehler_path):
             (rows if isinstance(row, dict) else errors).append(row)
     if rows:
-        _write_scores(pathlib.Path(values.output_path), rows, evaluation.summarize(rows, sequence))
+        _write_scores(pathlib.Path(values.output_path), rows, summarize(rows, sequence))
     if entries:
         page = pathlib.Path(values.output_path, "report.html")
         name = pathlib.Path(values.datalist or values.input_path).resolve().name
@@ -272,11 +273,11 @@ def _deblur_pictures(values: flags.FlagValues, deblurrer, jobs) -> int:
 
 
 def _write_scores(output_path: pathlib.Path, rows, means) -> None:
-    from srn_tf import evaluation
+    from srn_tf.evaluation.scores import print_table, write_csv, write_json
 
-    evaluation.write_csv(output_path / "scores.csv", rows, means)
-    evaluation.write_json(output_path / "scores.json", rows, means)
-    evaluation.print_table(rows, means)
+    write_csv(output_path / "scores.csv", rows, means)
+    write_json(output_path / "scores.json", rows, means)
+    print_table(rows, means)
     print(f"scores in {output_path / 'scores.csv'} and scores.json")
 
 

@@ -7,10 +7,10 @@ from helpers import TESTS
 from srn_tf.checkpoints import archive, places
 from srn_tf.cli import test, train
 from srn_tf.data.camera_shake import shake
+from srn_tf.evaluation.metrics import psnr
 from srn_tf.images.files import find_images
 from srn_tf.images.rgb import read_image
 from srn_tf.inference import Deblurrer
-from srn_tf.metrics import psnr
 
 PICTURES = TESTS.parent / "demo" / "pictures"
 

@@ -8,9 +8,9 @@ import pytest
 import skimage.metrics
 from scipy.ndimage import convolve
 
-from srn_tf import evaluation
+from srn_tf.evaluation.metrics import ms_ssim, psnr, ssim, ssim_luma, ssim_matlab3d
+from srn_tf.evaluation.scores import print_table, score, summarize, write_csv, write_json
 from srn_tf.images.rgb import read_image, write_image
-from srn_tf.metrics import ms_ssim, psnr, ssim, ssim_luma, ssim_matlab3d
 
 C1, C2 = 6.5025, 58.5225  # (0.01 * 255)^2 and (0.03 * 255)^2
 
@@ -146,7 +146,7 @@ def test_score_is_of_the_pictures_as_saved(tmp_path, pictures):
     saved = read_image(tmp_path / "restored.jpg")
     assert (saved != sharp).any()
     files = [tmp_path / name for name in ("blurred.png", "restored.jpg", "sharp.png")]
-    assert evaluation.score("a/b.png", *files) == {
+    assert score("a/b.png", *files) == {
         "name": "a/b.png",
         "blurred_psnr": psnr(sharp, noisy),
         "blurred_ssim": ssim(sharp, noisy),
@@ -178,7 +178,7 @@ def test_pictures_that_cannot_be_scored_are_named(
     write_image(tmp_path / "small.png", photo[:8, :20])
     (tmp_path / "broken.png").write_bytes(b"no picture")
     with pytest.raises(ValueError, match=message):
-        evaluation.score("a", *(tmp_path / name for name in (blurred, restored, sharp)))
+        score("a", *(tmp_path / name for name in (blurred, restored, sharp)))
 
 
 ROWS = [
@@ -191,7 +191,7 @@ ROWS = [
 
 def test_means_are_per_sequence_and_over_all_pictures_without_infinite_psnr():
     """[red].png has no folder, so no sequence; two/blur/2.png counts for SSIM alone."""
-    two, one, mean = evaluation.summarize(ROWS)
+    two, one, mean = summarize(ROWS)
     assert two == pytest.approx(
         {
             **{"name": "two", "pictures": 2, "infinite_psnr": 1},
@@ -210,11 +210,11 @@ def test_means_are_per_sequence_and_over_all_pictures_without_infinite_psnr():
 
 
 def test_the_mean_of_equal_pictures_alone_is_infinite():
-    assert evaluation.summarize([ROWS[2]])[-1]["psnr"] == float("inf")
+    assert summarize([ROWS[2]])[-1]["psnr"] == float("inf")
 
 
 def test_csv_has_the_pictures_then_the_means(tmp_path):
-    evaluation.write_csv(tmp_path / "scores.csv", ROWS, evaluation.summarize(ROWS))
+    write_csv(tmp_path / "scores.csv", ROWS, summarize(ROWS))
     with open(tmp_path / "scores.csv") as file:
         lines = list(csv.DictReader(file))
     assert list(lines[0]) == ["name", "blurred_psnr", "psnr", "ssim"]
@@ -226,7 +226,7 @@ def test_csv_has_the_pictures_then_the_means(tmp_path):
 
 
 def test_json_is_valid_and_has_null_for_infinity(tmp_path):
-    evaluation.write_json(tmp_path / "scores.json", ROWS, evaluation.summarize(ROWS))
+    write_json(tmp_path / "scores.json", ROWS, summarize(ROWS))
 
     def refuse(constant):
         raise AssertionError(f"{constant} is not JSON")
@@ -240,7 +240,7 @@ def test_json_is_valid_and_has_null_for_infinity(tmp_path):
 
 
 def test_the_table_shows_few_pictures_but_of_many_only_the_means(capsys):
-    evaluation.print_table(ROWS, evaluation.summarize(ROWS))
+    print_table(ROWS, summarize(ROWS))
     few = capsys.readouterr().out
     assert [line.split()[0] for line in few.splitlines() if "." in line and "/" in line] == [
         *("two/blur/1.png", "one/blur/1.png", "two/blur/2.png")
@@ -249,6 +249,6 @@ def test_the_table_shows_few_pictures_but_of_many_only_the_means(capsys):
     assert "left out of its means, for pictures: 1" in few
 
     many = [{**ROWS[0], "name": f"seq/{index}.png"} for index in range(51)]
-    evaluation.print_table(many, evaluation.summarize(many))
+    print_table(many, summarize(many))
     lines = [line.split() for line in capsys.readouterr().out.splitlines() if "." in line]
     assert lines == [["seq", "20.00", "30.00", "0.5000"], ["mean", "20.00", "30.00", "0.5000"]]

@@ -28,9 +28,9 @@ import numpy as np
 import scipy.fft
 from skimage.registration import phase_cross_correlation
 
-from srn_tf.evaluation import require_same_size
+from srn_tf.evaluation.metrics import ms_ssim
+from srn_tf.evaluation.scores import require_same_size
 from srn_tf.images.rgb import read_rgb
-from srn_tf.metrics import ms_ssim
 from srn_tf.progress import progress
 
 # For picture 1, path 3 the authors' script passes over frame 30, as missing, and ends at 198.
@@ -54,7 +54,7 @@ def picture_and_path(name: str) -> tuple[int, int]:
 
 
 def trajectory(name: str) -> str:
-    """What the pictures of a camera path are summarized under; for `evaluation.summarize`."""
+    """What the pictures of a camera path are summarized under; for `scores.summarize`."""
     return f"trajectory {picture_and_path(name)[1]}"
 
 
@@ -150,7 +150,7 @@ def evaluate(pictures, ground_truth_folder):
     """Scores restored pictures, one after the other.
 
     All ground truths are looked for before the first is computed. The rows go into
-    `evaluation.summarize(rows, koehler.trajectory)` and its writers.
+    `scores.summarize(rows, koehler.trajectory)` and its writers.
 
     Args:
         pictures: list of (name, path of the restored picture).

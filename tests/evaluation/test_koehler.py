@@ -5,9 +5,10 @@ import csv
 import numpy as np
 import pytest
 
-from srn_tf import evaluation, koehler
+from srn_tf.evaluation import koehler
+from srn_tf.evaluation.metrics import ms_ssim
+from srn_tf.evaluation.scores import print_table, summarize, write_csv, write_json
 from srn_tf.images.rgb import write_image
-from srn_tf.metrics import ms_ssim
 
 HEIGHT, WIDTH = 165, 190
 
@@ -152,13 +153,13 @@ def test_a_set_is_scored_with_a_mean_per_camera_path(tmp_path, truths, capsys):
     rows = list(koehler.evaluate(pictures, tmp_path / "truth"))
     assert [row["name"] for row in rows] == [name for name, _ in pictures]
 
-    means = evaluation.summarize(rows, koehler.trajectory)
+    means = summarize(rows, koehler.trajectory)
     assert [row["name"] for row in means] == ["trajectory 2", "trajectory 12", "mean"]
     assert [row["pictures"] for row in means] == [2, 1, 3]
     assert means[0]["psnr"] == pytest.approx((rows[0]["psnr"] + rows[2]["psnr"]) / 2)
-    evaluation.write_csv(tmp_path / "scores.csv", rows, means)
-    evaluation.write_json(tmp_path / "scores.json", rows, means)
-    evaluation.print_table(rows, means)
+    write_csv(tmp_path / "scores.csv", rows, means)
+    write_json(tmp_path / "scores.json", rows, means)
+    print_table(rows, means)
     with open(tmp_path / "scores.csv") as file:
         lines = list(csv.DictReader(file))
     assert lines[0]["ground_truth"] == "GroundTruth1_2_1.png"

@@ -64,7 +64,7 @@ def write_report(path, entries: list[Entry], title: str) -> None:
     data = {"title": _text(title), "entries": [_as_json(entry, folder) for entry in entries]}
     # Names are data: without "<", none can end the <script> that holds them.
     text = json.dumps(data, allow_nan=False).replace("<", "\\u003c")
-    template = importlib.resources.files("srn_tf").joinpath("report.html")
+    template = importlib.resources.files("srn_tf.evaluation").joinpath("report.html")
     page = template.read_text(encoding="utf-8").replace("__DATA__", text)
     with atomic_file(path) as temporary:
         temporary.write_text(page, encoding="utf-8")

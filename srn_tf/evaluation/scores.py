@@ -1,7 +1,7 @@
 """Scores of restored pictures against sharp ones: for each, a sequence and all; CSV and JSON.
 
 Everything is read from files, because the scores are those of the 8-bit picture as saved. Rows are
-dicts with a name and scores, as `score` and `srn_tf.koehler` give them.
+dicts with a name and scores, as `score` and `koehler` give them.
 
 A picture equal to its sharp one has an infinite PSNR, which would make every mean infinite. Means
 of PSNR are over the pictures with finite PSNR in all columns, so that blurred and restored ones are
@@ -20,9 +20,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from srn_tf.evaluation.metrics import psnr, ssim, ssim_luma, ssim_matlab3d
 from srn_tf.files import atomic_file
 from srn_tf.images.rgb import read_rgb
-from srn_tf.metrics import psnr, ssim, ssim_luma, ssim_matlab3d
 
 METRICS = {"psnr": psnr, "ssim": ssim, "ssim_luma": ssim_luma, "ssim_matlab3d": ssim_matlab3d}
 _SHOWN = 50

@@ -13,9 +13,9 @@ import cv2
 import numpy as np
 import pytest
 
-from srn_tf import report
+from srn_tf.evaluation import report
+from srn_tf.evaluation.report import Entry, thumbnail, write_report
 from srn_tf.images.rgb import write_image
-from srn_tf.report import Entry, thumbnail, write_report
 
 RED, BLUE = (200, 0, 0), (0, 0, 200)
 AWKWARD = [
