@@ -18,13 +18,13 @@ from ai_edge_litert.interpreter import Interpreter
 from timing import SECONDS, arguments, cores, measure, table, without_gpu, write_results
 
 from srn_tf import create_model
-from srn_tf.arrays import restore_arrays
 from srn_tf.checkpoints import archive
 from srn_tf.checkpoints.load import load_model
 from srn_tf.export import export
-from srn_tf.inference import Deblurrer
 from srn_tf.networks.configs import MODELS
 from srn_tf.options import PRECISIONS
+from srn_tf.restoration.deblurrer import Deblurrer
+from srn_tf.restoration.normalize import restore_arrays
 
 
 def main() -> None:

@@ -70,7 +70,7 @@ def command(script: str, **flags) -> None:
 def train(seed: int) -> None:
     """Trains for TRAIN_SECONDS; a first short run measures how many steps those are here."""
     start_tensorflow(gpu=None, threads=0)
-    from srn_tf.inference import fastest_precision
+    from srn_tf.restoration.deblurrer import fastest_precision
 
     flags = {
         "model": "color_lstm_residual",

@@ -19,7 +19,7 @@ _HOMES = {
     "ModelConfig": "srn_tf.networks.configs",
     "create_model": "srn_tf.networks.create",
     "load_model": "srn_tf.checkpoints.load",
-    "Deblurrer": "srn_tf.inference",
+    "Deblurrer": "srn_tf.restoration.deblurrer",
 }
 
 __all__ = ["MODELS", "Deblurrer", "ModelConfig", "create_model", "load_model"]

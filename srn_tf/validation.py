@@ -9,7 +9,7 @@ from srn_tf.data.examples import fingerprint
 from srn_tf.data.pipeline import Batches
 from srn_tf.evaluation.metrics import psnr, ssim
 from srn_tf.evaluation.scores import summarize
-from srn_tf.inference import Deblurrer
+from srn_tf.restoration.deblurrer import Deblurrer
 
 SHOWN = 4
 _BATCH = 8

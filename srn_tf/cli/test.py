@@ -163,7 +163,7 @@ def _refuse_what_has_no_part(values: flags.FlagValues, classical: bool, is_video
 
 
 def _find_jobs(values: flags.FlagValues) -> list:
-    from srn_tf.folders import find_jobs, jobs_of_list
+    from srn_tf.restoration.jobs import find_jobs, jobs_of_list
 
     extension = values.format and f".{values.format}"
     if values.datalist:
@@ -183,8 +183,8 @@ def _find_jobs(values: flags.FlagValues) -> list:
 
 
 def _create_deblurrer(values: flags.FlagValues, classical: bool):
-    from srn_tf.classical import ClassicalDeblurrer
-    from srn_tf.inference import Deblurrer
+    from srn_tf.restoration.classical import ClassicalDeblurrer
+    from srn_tf.restoration.deblurrer import Deblurrer
 
     if classical:
         return ClassicalDeblurrer(values.model, values.blur_length, values.blur_angle)
@@ -198,9 +198,9 @@ def _deblur_pictures(values: flags.FlagValues, deblurrer, jobs) -> int:
 
     from srn_tf.evaluation import koehler, report
     from srn_tf.evaluation.scores import first_folder, score, summarize
-    from srn_tf.folders import deblur_files, explain
     from srn_tf.images.rgb import read_rgb
     from srn_tf.progress import progress
+    from srn_tf.restoration.batch import deblur_files, explain
 
     def finish(job):
         """Scores, what kept them from being computed, and the entry in the report.
@@ -284,7 +284,7 @@ def _write_scores(output_path: pathlib.Path, rows, means) -> None:
 def _deblur_video(values: flags.FlagValues, deblurrer) -> int:
     from srn_tf.images.video import Video
     from srn_tf.progress import progress
-    from srn_tf.video import deblur_video
+    from srn_tf.restoration.video import deblur_video
 
     source = pathlib.Path(values.input_path)
     target = pathlib.Path(values.output_path, source.name)

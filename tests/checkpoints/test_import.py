@@ -9,7 +9,7 @@ import srn_tf
 from srn_tf.checkpoints import archive, pytorch, tf1
 from srn_tf.cli import import_checkpoint, test
 from srn_tf.images.rgb import read_image, write_image
-from srn_tf.inference import Deblurrer
+from srn_tf.restoration.deblurrer import Deblurrer
 
 AUTHORS = ("lstm", "gray", "color", "pss_nsc")
 

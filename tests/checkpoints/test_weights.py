@@ -10,7 +10,7 @@ from srn_tf.data.camera_shake import shake
 from srn_tf.evaluation.metrics import psnr
 from srn_tf.images.files import find_images
 from srn_tf.images.rgb import read_image
-from srn_tf.inference import Deblurrer
+from srn_tf.restoration.deblurrer import Deblurrer
 
 PICTURES = TESTS.parent / "demo" / "pictures"
 

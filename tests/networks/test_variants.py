@@ -10,8 +10,8 @@ from helpers import SMALL, randomize
 import srn_tf
 from srn_tf.checkpoints import archive
 from srn_tf.config import TrainingConfig
-from srn_tf.inference import Deblurrer
 from srn_tf.networks.configs import MODELS
+from srn_tf.restoration.deblurrer import Deblurrer
 from srn_tf.training import Trainer, create_optimizer
 
 SMALL_OF = {

@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 from skimage import restoration
 
-from srn_tf.arrays import restore_arrays
 from srn_tf.options import CLASSICAL
+from srn_tf.restoration.normalize import restore_arrays
 
 _WIENER_BALANCE = 0.1
 _RICHARDSON_LUCY_ITERATIONS = 30
@@ -38,7 +38,7 @@ def line_kernel(length: float, angle: float) -> np.ndarray:
 
 
 class ClassicalDeblurrer:
-    """Restores pictures that moved along one straight line; used like `inference.Deblurrer`.
+    """Restores pictures that moved along one straight line; used like `deblurrer.Deblurrer`.
 
     Args:
         method: "wiener" or "richardson_lucy".
@@ -60,11 +60,11 @@ class ClassicalDeblurrer:
         self.kernel = line_kernel(length, angle)
 
     def deblur(self, image: np.ndarray) -> np.ndarray:
-        """As `inference.Deblurrer.deblur`; restored channel by channel."""
+        """As `deblurrer.Deblurrer.deblur`; restored channel by channel."""
         return self.deblur_batch(image[np.newaxis])[0]
 
     def deblur_batch(self, images: np.ndarray) -> np.ndarray:
-        """As `inference.Deblurrer.deblur_batch`."""
+        """As `deblurrer.Deblurrer.deblur_batch`."""
         return restore_arrays(images, 1, self._restore)
 
     def _restore(self, blurred: np.ndarray, peak) -> np.ndarray:

@@ -10,10 +10,10 @@ import numpy as np
 import psutil
 import tensorflow as tf
 
-from srn_tf.arrays import restore_arrays
 from srn_tf.checkpoints.load import load_model
 from srn_tf.options import PRECISIONS
-from srn_tf.tiling import SMALLEST_TILE, restore_in_tiles
+from srn_tf.restoration.normalize import restore_arrays
+from srn_tf.restoration.tiling import SMALLEST_TILE, restore_in_tiles
 
 # What a tile may take of the memory, in bytes, and of what is free. More than two million pixels
 # at once are not faster.

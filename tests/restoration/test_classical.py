@@ -4,11 +4,11 @@ import cv2
 import numpy as np
 import pytest
 
-from srn_tf.classical import ClassicalDeblurrer, line_kernel
 from srn_tf.cli import test as command
 from srn_tf.evaluation.metrics import psnr
 from srn_tf.images.rgb import read_image, write_image
 from srn_tf.options import CLASSICAL
+from srn_tf.restoration.classical import ClassicalDeblurrer, line_kernel
 
 
 def test_a_line_kernel_has_its_length_and_direction():

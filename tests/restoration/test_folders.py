@@ -13,14 +13,15 @@ import pytest
 from helpers import TESTS
 from PIL import Image
 
-from srn_tf import folders
 from srn_tf.cli import test as command
 from srn_tf.evaluation.metrics import psnr
 from srn_tf.images.picture import Picture
 from srn_tf.images.read import read_picture
 from srn_tf.images.rgb import read_image, write_image
 from srn_tf.images.write import write_picture
-from srn_tf.inference import Deblurrer
+from srn_tf.restoration import batch
+from srn_tf.restoration.deblurrer import Deblurrer
+from srn_tf.restoration.jobs import find_jobs
 
 
 @pytest.fixture
@@ -437,12 +438,12 @@ class Doubler:
 def make_jobs(tmp_path, photo, sizes) -> list:
     for i, size in enumerate(sizes):
         write_image(tmp_path / "in" / f"{i:02}.png", photo[:size, i : i + 20])
-    return folders.find_jobs(tmp_path / "in", tmp_path / "out")
+    return find_jobs(tmp_path / "in", tmp_path / "out")
 
 
 def test_pictures_of_equal_size_go_in_batches_and_none_is_mixed_up(tmp_path, photo):
     jobs, doubler = make_jobs(tmp_path, photo, [20, 20, 20, 30, 30, 20, 20]), Doubler()
-    results = list(folders.deblur_files(doubler, jobs, batch_size=2))
+    results = list(batch.deblur_files(doubler, jobs, batch_size=2))
     assert doubler.batches == [2, 1, 2, 2]
     assert [result.job for result in results] == jobs
     for i, job in enumerate(jobs):
@@ -451,10 +452,10 @@ def test_pictures_of_equal_size_go_in_batches_and_none_is_mixed_up(tmp_path, pho
 
 
 def test_large_pictures_go_alone(tmp_path, photo, monkeypatch):
-    monkeypatch.setattr(folders, "_BATCH_PIXELS", 2 * 20 * 20)
+    monkeypatch.setattr(batch, "_BATCH_PIXELS", 2 * 20 * 20)
     doubler = Doubler()
     assert len(
-        list(folders.deblur_files(doubler, make_jobs(tmp_path, photo, [20] * 4), batch_size=4))
+        list(batch.deblur_files(doubler, make_jobs(tmp_path, photo, [20] * 4), batch_size=4))
     )
     assert doubler.batches == [2, 2]
 
@@ -462,8 +463,8 @@ def test_large_pictures_go_alone(tmp_path, photo, monkeypatch):
 def test_pictures_of_other_bits_do_not_share_a_batch(tmp_path, photo):
     write_image(tmp_path / "in" / "a.png", photo[:20, :20])
     write_picture(tmp_path / "in" / "b.png", Picture(photo[:20, :20].astype(np.uint16)))
-    doubler, jobs = Doubler(), folders.find_jobs(tmp_path / "in", tmp_path / "out")
-    assert all(result.restored for result in folders.deblur_files(doubler, jobs, batch_size=2))
+    doubler, jobs = Doubler(), find_jobs(tmp_path / "in", tmp_path / "out")
+    assert all(result.restored for result in batch.deblur_files(doubler, jobs, batch_size=2))
     assert doubler.batches == [1, 1]
     assert read_picture(tmp_path / "out" / "a.png").pixels.dtype == np.uint8
 
@@ -473,13 +474,13 @@ def test_reading_and_writing_go_on_while_the_network_computes(tmp_path, photo, m
     jobs = make_jobs(tmp_path, photo, [20] * 3)
     second_is_read, first_is_written = threading.Event(), threading.Event()
 
-    def read(path, limit, read=folders.read_picture):
+    def read(path, limit, read=batch.read_picture):
         picture = read(path, limit)
         if path == jobs[1].source:
             second_is_read.set()
         return picture
 
-    def write(path, *rest, write=folders.write_picture):
+    def write(path, *rest, write=batch.write_picture):
         notes = write(path, *rest)
         if path == jobs[0].target:
             first_is_written.set()
@@ -491,9 +492,9 @@ def test_reading_and_writing_go_on_while_the_network_computes(tmp_path, photo, m
             assert len(self.batches) == 2 or event.wait(10)
             return super().deblur_batch(images)
 
-    monkeypatch.setattr(folders, "read_picture", read)
-    monkeypatch.setattr(folders, "write_picture", write)
-    results = list(folders.deblur_files(Waiting(), jobs))
+    monkeypatch.setattr(batch, "read_picture", read)
+    monkeypatch.setattr(batch, "write_picture", write)
+    results = list(batch.deblur_files(Waiting(), jobs))
     assert [result.error for result in results] == [None] * 3
 
 
@@ -501,10 +502,10 @@ def test_a_full_disk_ends_the_run(tmp_path, photo, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(folders, "write_picture", full)
+    monkeypatch.setattr(batch, "write_picture", full)
     doubler = Doubler()
     with pytest.raises(OSError, match="No space left"):
-        list(folders.deblur_files(doubler, make_jobs(tmp_path, photo, [20] * 20)))
+        list(batch.deblur_files(doubler, make_jobs(tmp_path, photo, [20] * 20)))
     assert len(doubler.batches) < 20
     assert written(tmp_path / "out") == []
 
