@@ -36,7 +36,7 @@ from backends import device, forward, matmul, training_step, use_precision
 from srn_tf import create_model
 from srn_tf.networks.configs import MODELS
 from srn_tf.networks.macs import macs_a_pixel
-from srn_tf.optimizer import learning_rate_schedule
+from srn_tf.training.optimizer import learning_rate_schedule
 
 COLUMNS = {
     "": "{what:8}",

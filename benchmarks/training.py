@@ -11,9 +11,9 @@ import os
 from network import COLUMNS, MALLOC, MATMUL, compare
 from timing import arguments, checked_config, cores, overrides_of, table, without_gpu, write_results
 
-from srn_tf.config import TrainingConfig
 from srn_tf.networks.configs import MODELS, model_config
 from srn_tf.options import PRECISIONS
+from srn_tf.training.config import TrainingConfig
 
 BACKENDS = ("tensorflow", "jax", "torch")
 
@@ -25,12 +25,12 @@ def pairs_of(batch: int, side: int, channels: int):
 
 
 def make_step(name: str, overrides: dict, precision: str, batch: int, side: int, options):
-    """The step of `srn_tf.training`."""
+    """The step of `srn_tf.training.tensorflow_trainer`."""
     import tensorflow as tf
 
     from srn_tf.networks.create import create_model_from_config
-    from srn_tf.optimizer import create_optimizer
-    from srn_tf.training import Trainer
+    from srn_tf.training.optimizer import create_optimizer
+    from srn_tf.training.tensorflow_trainer import Trainer
 
     network = model_config(name, **overrides)
     config = TrainingConfig(name, network, sharp_path="none", precision=precision)

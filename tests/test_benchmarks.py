@@ -273,7 +273,7 @@ pairs = np.random.default_rng(1).random((2, 2, 32, 32, 3), dtype=np.float32)
 optimizer = keras.optimizers.Adam(1e-2)
 if keras.backend.backend() == "tensorflow":
     import tensorflow as tf
-    from srn_tf.training import Trainer
+    from srn_tf.training.tensorflow_trainer import Trainer
     trainer = Trainer(model, optimizer)
     losses = [float(trainer.step(*map(tf.constant, pairs))["loss"]) for _ in range(3)]
 else:

@@ -16,9 +16,9 @@ import threading
 import cv2
 import numpy as np
 
-from srn_tf.config import TrainingConfig
 from srn_tf.data.examples import make_batch
 from srn_tf.data.sources import create_source
+from srn_tf.training.config import TrainingConfig
 
 _AHEAD = 3  # batches made or being made, for each process
 

@@ -1,10 +1,10 @@
 """The examples that a configuration names."""
 
-from srn_tf.config import TrainingConfig
 from srn_tf.data.augmentation import AugmentedSource
 from srn_tf.data.packed import PackedSource
 from srn_tf.data.pair_list import PairSource
 from srn_tf.data.photographs import SyntheticSource
+from srn_tf.training.config import TrainingConfig
 
 
 def create_source(config: TrainingConfig):

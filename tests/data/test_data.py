@@ -9,7 +9,6 @@ import pytest
 from helpers import TESTS
 from PIL import Image
 
-from srn_tf.config import TrainingConfig
 from srn_tf.data import checks
 from srn_tf.data.augmentation import AugmentedSource
 from srn_tf.data.camera_shake import CameraPath, blur_along, soft_mask
@@ -20,6 +19,7 @@ from srn_tf.data.pipeline import Batches
 from srn_tf.data.processes import BatchProcesses
 from srn_tf.images.rgb import read_image, write_image
 from srn_tf.networks.configs import MODELS
+from srn_tf.training.config import TrainingConfig
 
 CROP = 16
 

@@ -9,10 +9,11 @@ from helpers import SMALL, randomize
 
 import srn_tf
 from srn_tf.checkpoints import archive
-from srn_tf.config import TrainingConfig
 from srn_tf.networks.configs import MODELS
 from srn_tf.restoration.deblurrer import Deblurrer
-from srn_tf.training import Trainer, create_optimizer
+from srn_tf.training.config import TrainingConfig
+from srn_tf.training.optimizer import create_optimizer
+from srn_tf.training.tensorflow_trainer import Trainer
 
 SMALL_OF = {
     srn_tf.ModelConfig: {"kernel_size": 3, "widths": (4, 6)},

@@ -1,6 +1,7 @@
 """Deblurring arrays: any size, any kind of picture, in tiles, in the precision asked for."""
 
 import logging
+import time
 
 import numpy as np
 import pytest
@@ -8,8 +9,8 @@ import tensorflow as tf
 from helpers import SMALL, randomize
 
 import srn_tf
-from srn_tf.restoration import deblurrer, tiling
-from srn_tf.restoration.deblurrer import Deblurrer
+from srn_tf.restoration import tiling
+from srn_tf.restoration.deblurrer import Deblurrer, fastest_precision
 
 
 def exact(model, blurred) -> np.ndarray:
@@ -202,7 +203,7 @@ def test_the_tile_follows_from_the_memory_at_hand(monkeypatch, model):
     class Memory:
         available = 64 * 2**30
 
-    monkeypatch.setattr(deblurrer.psutil, "virtual_memory", lambda: Memory)
+    monkeypatch.setattr("psutil.virtual_memory", lambda: Memory)
     assert Deblurrer(model).tile == 1408
     Memory.available = 10**9
     assert Deblurrer(model).tile == 704  # half a gigabyte, of a thousand bytes a pixel
@@ -229,18 +230,18 @@ def test_the_precision_is_the_one_asked_for(checkpoint, photo):
 
 @pytest.mark.parametrize(("slow", "chosen"), [("float32", "bfloat16"), ("bfloat16", "float32")])
 def test_auto_takes_what_this_machine_is_faster_with(checkpoint, monkeypatch, slow, chosen):
-    conv2d, sleep = tf.nn.conv2d, deblurrer.time.sleep
+    conv2d, sleep = tf.nn.conv2d, time.sleep
 
     def timed(picture, *rest):
         sleep(0.05 if picture.dtype.name == slow else 0)
         return conv2d(tf.ones((1, 8, 8, 1)), tf.ones((1, 1, 1, 1)), 1, "SAME")
 
     monkeypatch.setattr(tf.nn, "conv2d", timed)
-    deblurrer.fastest_precision.cache_clear()
+    fastest_precision.cache_clear()
     try:
         assert Deblurrer(checkpoint).precision == chosen
     finally:
-        deblurrer.fastest_precision.cache_clear()
+        fastest_precision.cache_clear()
 
 
 def test_a_network_has_its_own_precision():

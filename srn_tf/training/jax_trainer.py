@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import keras
 
-from srn_tf.losses import l2_of_scales
+from srn_tf.training.losses import l2_of_scales
 
 
 class JaxTrainer:

@@ -31,11 +31,11 @@ import numpy as np
 
 from srn_tf import __version__
 from srn_tf.checkpoints import archive, places
-from srn_tf.config import TrainingConfig
 from srn_tf.data.examples import fingerprint
 from srn_tf.files import atomic_file
 from srn_tf.images.rgb import write_image
-from srn_tf.optimizer import averaged
+from srn_tf.training.config import TrainingConfig
+from srn_tf.training.optimizer import averaged
 
 CHECKPOINTS_KEPT = 3
 _LOCK = ".lock"
@@ -55,7 +55,7 @@ def versions() -> dict[str, str]:
     }
 
 
-class Run:
+class RunFolder:
     """A run folder: refuses what does not belong to it, saves and restores.
 
     A context manager: the folder is this process' alone until its end.
@@ -174,7 +174,7 @@ class Run:
             with atomic_file(metrics) as temporary:
                 temporary.write_text("".join(f"{line}\n" for line in kept))
             if keras.backend.backend() == "tensorflow":
-                from srn_tf.board import Board
+                from srn_tf.training.tensorboard import Board
 
                 self._board = Board(self.folder, step)
 
@@ -274,7 +274,7 @@ def _or_null(value):
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def diverged(what: str, step: int, run: Run | None) -> FloatingPointError:
+def diverged(what: str, step: int, run: RunFolder | None) -> FloatingPointError:
     """The error that tells of a training that diverged, and which checkpoint is left."""
     saved = run.last_checkpoint if run else "the chief has the checkpoints"
     return FloatingPointError(

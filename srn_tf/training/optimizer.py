@@ -4,8 +4,8 @@ import contextlib
 
 import keras
 
-from srn_tf.config import TrainingConfig
 from srn_tf.options import DECAYS
+from srn_tf.training.config import TrainingConfig
 
 
 def learning_rate_schedule(decay: str, lr: float, end_lr: float, max_steps: int):

@@ -18,10 +18,10 @@ from helpers import SMALL, TESTS, run_python
 
 from srn_tf.checkpoints import archive, places
 from srn_tf.cli import train as command
-from srn_tf.config import TrainingConfig
 from srn_tf.images.rgb import write_image
 from srn_tf.networks.configs import model_config
-from srn_tf.training import train
+from srn_tf.training.config import TrainingConfig
+from srn_tf.training.loop import train
 
 STEPS = 20
 FLAGS = {
@@ -97,8 +97,8 @@ def test_two_devices_that_compute_their_shares_in_parts_have_the_numbers_of_one(
     train(config, one, report=lambda _: None)
     in_parts = dataclasses.replace(config, accumulate=2).to_json()
     printed = on_two_devices(
-        "from srn_tf.config import TrainingConfig\n"
-        "from srn_tf.training import train\n"
+        "from srn_tf.training.config import TrainingConfig\n"
+        "from srn_tf.training.loop import train\n"
         f"train(TrainingConfig.from_json({in_parts!r}), {str(two)!r})"
     )
     assert "on 2 CPUs" in printed

@@ -1,7 +1,7 @@
 """Training on Keras' JAX backend: for GPUs where there is no TensorFlow, or JAX is the faster.
 
-Configuration, examples, step, run folder and checkpoints are those of `training`. One device
-trains. Validation, TensorBoard, clipping, float16 and batches in parts are in `training` alone.
+Configuration, examples, step, run folder and checkpoints are those of `loop`. One device
+trains. Validation, TensorBoard, clipping, float16 and batches in parts are in `loop` alone.
 """
 
 import contextlib
@@ -15,17 +15,17 @@ import keras
 import numpy as np
 
 from srn_tf.checkpoints.load import initialize
-from srn_tf.config import TrainingConfig
 from srn_tf.data.processes import BatchProcesses
 from srn_tf.data.sources import create_source
 from srn_tf.images.rgb import LUMA
-from srn_tf.jax_trainer import JaxTrainer
 from srn_tf.networks.create import create_model_from_config
-from srn_tf.optimizer import create_optimizer
 from srn_tf.options import PRECISIONS
 from srn_tf.progress import progress
-from srn_tf.runs import Run, diverged
-from srn_tf.signals import Signals
+from srn_tf.training.config import TrainingConfig
+from srn_tf.training.jax_trainer import JaxTrainer
+from srn_tf.training.optimizer import create_optimizer
+from srn_tf.training.run_folder import RunFolder, diverged
+from srn_tf.training.signals import Signals
 
 
 def train(
@@ -43,7 +43,7 @@ def train(
 
     Args:
         config: what to train.
-        run_dir: folder for configuration, metrics and checkpoints; see `runs`.
+        run_dir: folder for configuration, metrics and checkpoints; see `run_folder`.
         resume: go on from the newest checkpoint of `run_dir`, with the data that come next.
         save_every: steps between checkpoints.
         log_every: steps between looks at the losses, for which the device has to be waited for, and
@@ -57,7 +57,7 @@ def train(
         ended it. It is saved in any case.
 
     Raises:
-        ValueError: for what is in `training` alone, and as `training.train`.
+        ValueError: for what is in `loop` alone, and as `loop.train`.
         FloatingPointError: if the loss is not finite. The last checkpoint stays.
         OSError: if a process that makes the batches died; what was learnt is saved.
     """
@@ -69,7 +69,7 @@ def train(
         raise ValueError("precision must be float32 or bfloat16 on the JAX backend, not float16")
     source = create_source(config)
     max_steps = config.steps(len(source))
-    with Run(config, source, run_dir, resume, report) as run:
+    with RunFolder(config, source, run_dir, resume, report) as run:
         keras.utils.set_random_seed(config.seed)
         model = create_model_from_config(config.network, dtype=PRECISIONS[config.precision])
         trainer = JaxTrainer(
@@ -129,7 +129,7 @@ class _Keeper:
     To look at a loss is to wait for the device, which should have the next step already.
     """
 
-    def __init__(self, run: Run, trainer: JaxTrainer, batch_size: int):
+    def __init__(self, run: RunFolder, trainer: JaxTrainer, batch_size: int):
         self.run, self.trainer, self.batch_size = run, trainer, batch_size
         self._rows, self._since = [], time.monotonic()
 

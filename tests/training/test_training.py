@@ -18,17 +18,18 @@ from helpers import SMALL, randomize
 from reference import golden, variables_by_stored_name
 
 import srn_tf
-from srn_tf import training
 from srn_tf.checkpoints import archive, places
-from srn_tf.config import TrainingConfig
 from srn_tf.data.photographs import SyntheticSource
 from srn_tf.images.rgb import write_image
-from srn_tf.losses import multi_scale_l2
 from srn_tf.networks.configs import model_config
 from srn_tf.networks.create import create_model_from_config
-from srn_tf.optimizer import learning_rate_schedule
 from srn_tf.options import PRECISIONS
-from srn_tf.training import Trainer, create_optimizer, train
+from srn_tf.training import loop
+from srn_tf.training.config import TrainingConfig
+from srn_tf.training.loop import train
+from srn_tf.training.losses import multi_scale_l2
+from srn_tf.training.optimizer import create_optimizer, learning_rate_schedule
+from srn_tf.training.tensorflow_trainer import Trainer
 
 
 def configuration(**changes) -> TrainingConfig:
@@ -241,7 +242,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_leaves_the_last_checkpoint(
             at_step_4 = tf.cast(self.optimizer.iterations, tf.int32) == 3
             return tf.where(at_step_4, np.nan, losses), gradients
 
-    monkeypatch.setattr(training, "Trainer", Diverging)
+    monkeypatch.setattr(loop, "Trainer", Diverging)
     with pytest.raises(
         FloatingPointError,
         match=r"the loss is nan at step 4; the last checkpoint is .*step_00000002",
@@ -278,8 +279,8 @@ def test_the_time_bound_saves_and_stops(tmp_path, photos, monkeypatch):
     def progress(*_):
         yield lambda text: now.append(next(ticks))
 
-    monkeypatch.setattr(training, "progress", progress)
-    monkeypatch.setattr(training.time, "monotonic", lambda: now[-1])
+    monkeypatch.setattr(loop, "progress", progress)
+    monkeypatch.setattr(loop.time, "monotonic", lambda: now[-1])
     config = configuration(sharp_path=photos, max_steps=20)
     assert train(config, tmp_path / "run", max_minutes=1, report=lambda _: None) == 0
     (saved,) = places.in_run(tmp_path / "run")

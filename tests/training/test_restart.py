@@ -22,7 +22,7 @@ from srn_tf.images.rgb import write_image
 # prints, and "exit" and its status.
 SHELL = """
 import json, os, resource, sys
-import tensorflow, srn_tf.training
+import tensorflow, srn_tf.training.loop
 from srn_tf.cli.train import main
 for line in sys.stdin:
     words, largest_file = json.loads(line)

@@ -17,7 +17,6 @@ from test_import import write_tf1_checkpoint
 from test_training import configuration
 
 import srn_tf
-from srn_tf import validation
 from srn_tf.checkpoints import archive, places
 from srn_tf.cli import train as command
 from srn_tf.data.photographs import SyntheticSource
@@ -25,10 +24,11 @@ from srn_tf.data.sources import create_source
 from srn_tf.evaluation.metrics import psnr
 from srn_tf.images.rgb import read_image, write_image
 from srn_tf.networks.configs import model_config
-from srn_tf.plots import plot_runs
-from srn_tf.runs import Run
-from srn_tf.training import train
-from srn_tf.validation import Validation
+from srn_tf.training import validation
+from srn_tf.training.curves import plot_runs
+from srn_tf.training.loop import train
+from srn_tf.training.run_folder import RunFolder
+from srn_tf.training.validation import Validation
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +113,7 @@ def test_the_best_network_is_kept(run, said):
 
 def test_worse_networks_do_not_replace_the_best(run, config, folder, model):
     source = SyntheticSource(config.sharp_path, 32, 4.0)
-    keeper = Run(config, source, run, resume=True)
+    keeper = RunFolder(config, source, run, resume=True)
     content = (run / "best.npz").read_bytes()
     data = archive.read(run / "best.npz")[0]["validation"]["data"]
     assert not keeper.save_best(model, 8, {"psnr": 1.0, "ssim": 0.1, "data": data})
@@ -224,7 +224,7 @@ def test_a_folder_without_metrics_is_not_drawn(tmp_path):
 
 def test_a_folder_that_another_process_trains_in_is_refused(tmp_path, config):
     source = create_source(config)
-    with Run(config, source, tmp_path / "run", resume=False):
+    with RunFolder(config, source, tmp_path / "run", resume=False):
         for resume in (False, True):
             with pytest.raises(ValueError, match="run: another process trains in this folder"):
                 train(config, tmp_path / "run", resume=resume, report=lambda _: None)

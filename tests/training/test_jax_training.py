@@ -199,7 +199,7 @@ def test_if_it_is_killed_its_processes_end(folder, tmp_path):
     ],
 )
 def test_what_it_cannot_do_is_refused(folder, tmp_path, changes, line):
-    from srn_tf.jax_training import train
+    from srn_tf.training.jax_loop import train
 
     config = configuration(sharp_path=str(folder / "photos"), **changes)
     with pytest.raises(ValueError, match=line):
