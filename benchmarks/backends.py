@@ -11,7 +11,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from srn_tf.losses import multi_scale_l2
+from srn_tf.training.losses import multi_scale_l2
 
 _OPENVINO = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
 
@@ -65,7 +65,7 @@ def training_step(model, optimizer, blurred: np.ndarray, sharp: np.ndarray):
     optimizer.build(model.trainable_variables)
     blurred, sharp = ops.convert_to_tensor(blurred), ops.convert_to_tensor(sharp)
     if keras.backend.backend() == "jax":
-        from srn_tf.jax_trainer import JaxTrainer
+        from srn_tf.training.jax_trainer import JaxTrainer
 
         trainer = JaxTrainer(model, optimizer)
         return lambda: trainer.step(blurred, sharp)["loss"].block_until_ready()

@@ -17,11 +17,14 @@ import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 from timing import SECONDS, arguments, cores, measure, table, without_gpu, write_results
 
-from srn_tf import checkpoints, create_model
-from srn_tf.arrays import restore_arrays
-from srn_tf.config import MODELS, PRECISIONS
+from srn_tf import create_model
+from srn_tf.checkpoints import archive
+from srn_tf.checkpoints.load import load_model
 from srn_tf.export import export
-from srn_tf.inference import Deblurrer
+from srn_tf.networks.configs import MODELS
+from srn_tf.options import PRECISIONS
+from srn_tf.restoration.deblurrer import Deblurrer
+from srn_tf.restoration.normalize import restore_arrays
 
 
 def main() -> None:
@@ -58,12 +61,12 @@ def restorers(options, folder: pathlib.Path, size) -> dict:
     models = {}
     for precision in ("float32", "bfloat16"):
         models[precision] = (
-            checkpoints.load_model(options.checkpoint, PRECISIONS[precision])
+            load_model(options.checkpoint, PRECISIONS[precision])
             if options.checkpoint
             else create_model(options.model, dtype=PRECISIONS[precision])
         )
     models["bfloat16"].set_weights(models["float32"].get_weights())
-    checkpoints.save(path := folder / "weights.npz", options.model, models["float32"])
+    archive.save(path := folder / "weights.npz", options.model, models["float32"])
     calls = {("srn_tf", precision): Deblurrer(path, precision).deblur for precision in models}
     formats = {}  # functions of float32 pictures in [0, 1]
 

@@ -19,9 +19,9 @@ import numpy as np
 import skimage.data
 from timing import SECONDS, arguments, table, without_gpu, write_results
 
-from srn_tf.config import PRECISIONS
-from srn_tf.images import write_image
-from srn_tf.inference import Deblurrer, fastest_precision
+from srn_tf.images.rgb import write_image
+from srn_tf.options import PRECISIONS
+from srn_tf.restoration.deblurrer import Deblurrer, fastest_precision
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 

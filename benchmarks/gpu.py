@@ -24,15 +24,7 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # the package need not be installed, which would bring TensorFlow
 
-from timing import (
-    SECONDS,
-    arguments,
-    checked_config,
-    measure,
-    overrides_of,
-    table,
-    write_results,
-)
+from timing import SECONDS, arguments, checked_config, measure, overrides_of, table, write_results
 
 os.environ.setdefault("KERAS_BACKEND", "jax" if importlib.util.find_spec("jax") else "torch")
 os.environ.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", "0.95")
@@ -42,9 +34,9 @@ import numpy as np
 from backends import device, forward, matmul, training_step, use_precision
 
 from srn_tf import create_model
-from srn_tf.config import MODELS
-from srn_tf.model_table import macs_a_pixel
-from srn_tf.optimizer import learning_rate_schedule
+from srn_tf.networks.configs import MODELS
+from srn_tf.networks.macs import macs_a_pixel
+from srn_tf.training.optimizer import learning_rate_schedule
 
 COLUMNS = {
     "": "{what:8}",

@@ -28,7 +28,8 @@ from timing import (
     write_results,
 )
 
-from srn_tf.config import MODELS, PRECISIONS
+from srn_tf.networks.configs import MODELS
+from srn_tf.options import PRECISIONS
 
 MATMUL = 4096  # side of the matrices
 # Otherwise glibc gives memory of 32 MiB or more back to the system each time, and takes it anew:
@@ -201,7 +202,7 @@ def exported(name: str, overrides: dict, folder: pathlib.Path) -> bool:
 def measure_size(options, name: str, size, folder: pathlib.Path) -> list[dict]:
     """The rows of one network at one size."""
     # Here, not above: the processes of the alternatives import this file, and need no more.
-    from srn_tf.model_table import macs_a_pixel
+    from srn_tf.networks.macs import macs_a_pixel
 
     overrides = overrides_of(options, "kernel_size")
     batch, height, width = size

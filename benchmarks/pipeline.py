@@ -18,13 +18,14 @@ import numpy as np
 import skimage.data
 from timing import arguments, cores, table, without_gpu, write_results
 
-from srn_tf.config import TrainingConfig, model_config
-from srn_tf.data.lists import PairSource
+from srn_tf.data.packed import PackedSource, pack
+from srn_tf.data.pair_list import PairSource
+from srn_tf.data.photographs import SyntheticSource
 from srn_tf.data.pipeline import Batches
-from srn_tf.data.store import PackedSource, pack
-from srn_tf.data.synthesis import SyntheticSource
-from srn_tf.data.workers import BatchProcesses
-from srn_tf.images import write_image
+from srn_tf.data.processes import BatchProcesses
+from srn_tf.images.rgb import write_image
+from srn_tf.networks.configs import model_config
+from srn_tf.training.config import TrainingConfig
 
 WARM_UP = 6  # batches: what is read ahead, and TensorFlow's choice of how many threads
 

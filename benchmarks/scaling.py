@@ -18,8 +18,9 @@ from timing import (
     write_results,
 )
 
-from srn_tf.config import MODELS, PRECISIONS
 from srn_tf.files import atomic_file
+from srn_tf.networks.configs import MODELS
+from srn_tf.options import PRECISIONS
 
 MEGAPIXELS = (0.25, 0.5, 1, 2, 4, 8, 16, 33)
 COLUMNS = {

@@ -24,8 +24,8 @@ import sys
 import time
 import traceback
 
-from srn_tf.config import model_config
 from srn_tf.files import atomic_file
+from srn_tf.networks.configs import model_config
 
 TURN = 0.5  # seconds
 ROUNDS = 3  # at least

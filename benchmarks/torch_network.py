@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from srn_tf.config import ModelConfig
+from srn_tf.networks.configs import ModelConfig
 
 
 class SameConv(nn.Conv2d):

@@ -11,7 +11,9 @@ import os
 from network import COLUMNS, MALLOC, MATMUL, compare
 from timing import arguments, checked_config, cores, overrides_of, table, without_gpu, write_results
 
-from srn_tf.config import MODELS, PRECISIONS, TrainingConfig, model_config
+from srn_tf.networks.configs import MODELS, model_config
+from srn_tf.options import PRECISIONS
+from srn_tf.training.config import TrainingConfig
 
 BACKENDS = ("tensorflow", "jax", "torch")
 
@@ -23,12 +25,12 @@ def pairs_of(batch: int, side: int, channels: int):
 
 
 def make_step(name: str, overrides: dict, precision: str, batch: int, side: int, options):
-    """The step of `srn_tf.training`."""
+    """The step of `srn_tf.training.tensorflow_trainer`."""
     import tensorflow as tf
 
-    from srn_tf.networks import create_model_from_config
-    from srn_tf.optimizer import create_optimizer
-    from srn_tf.training import Trainer
+    from srn_tf.networks.create import create_model_from_config
+    from srn_tf.training.optimizer import create_optimizer
+    from srn_tf.training.tensorflow_trainer import Trainer
 
     network = model_config(name, **overrides)
     config = TrainingConfig(name, network, sharp_path="none", precision=precision)
@@ -86,7 +88,7 @@ def make_torch_step(name: str, overrides: dict, precision: str, batch: int, side
 def measure_batch(options, batch: int) -> list[dict]:
     """The rows of one batch size."""
     # As in network.py: not in the processes of the alternatives.
-    from srn_tf.model_table import macs_a_pixel
+    from srn_tf.networks.macs import macs_a_pixel
 
     name, side = options.model, options.crop_size
     overrides = overrides_of(options, "kernel_size", "blocks")

@@ -23,14 +23,15 @@ import statistics
 import cv2
 import numpy as np
 
-from srn_tf.classical import ClassicalDeblurrer
-from srn_tf.config import PRECISIONS
-from srn_tf.data.synthesis import CameraPath, shake
+from srn_tf.data.camera_shake import CameraPath, shake
+from srn_tf.evaluation.metrics import psnr, ssim
 from srn_tf.files import atomic_file
-from srn_tf.images import LUMA, find_images, read_image, write_image
-from srn_tf.inference import Deblurrer
-from srn_tf.metrics import psnr, ssim
+from srn_tf.images.files import find_images
+from srn_tf.images.rgb import LUMA, read_image, write_image
+from srn_tf.options import PRECISIONS
 from srn_tf.progress import progress
+from srn_tf.restoration.classical import ClassicalDeblurrer
+from srn_tf.restoration.deblurrer import Deblurrer
 
 STRENGTHS = {"light": 3.0, "medium": 8.0, "heavy": 16.0}
 SEED = 0

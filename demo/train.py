@@ -18,8 +18,8 @@ import numpy as np
 import skimage.data
 
 from srn_tf.cli.command import start_tensorflow
-from srn_tf.data.synthesis import CameraPath, blur_along
-from srn_tf.images import read_image, write_image
+from srn_tf.data.camera_shake import CameraPath, blur_along
+from srn_tf.images.rgb import read_image, write_image
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 WORK = ROOT / "demo" / "training"
@@ -70,7 +70,7 @@ def command(script: str, **flags) -> None:
 def train(seed: int) -> None:
     """Trains for TRAIN_SECONDS; a first short run measures how many steps those are here."""
     start_tensorflow(gpu=None, threads=0)
-    from srn_tf.inference import fastest_precision
+    from srn_tf.restoration.deblurrer import fastest_precision
 
     flags = {
         "model": "color_lstm_residual",

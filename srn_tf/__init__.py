@@ -15,11 +15,11 @@ import importlib
 __version__ = "0.1.0"
 
 _HOMES = {
-    "MODELS": "srn_tf.config",
-    "ModelConfig": "srn_tf.config",
-    "create_model": "srn_tf.networks",
-    "load_model": "srn_tf.checkpoints",
-    "Deblurrer": "srn_tf.inference",
+    "MODELS": "srn_tf.networks.configs",
+    "ModelConfig": "srn_tf.networks.configs",
+    "create_model": "srn_tf.networks.create",
+    "load_model": "srn_tf.checkpoints.load",
+    "Deblurrer": "srn_tf.restoration.deblurrer",
 }
 
 __all__ = ["MODELS", "Deblurrer", "ModelConfig", "create_model", "load_model"]

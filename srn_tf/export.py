@@ -14,9 +14,10 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from srn_tf.config import EXPORT_FORMATS, PRECISIONS, to_json
 from srn_tf.files import atomic_file, atomic_folder
-from srn_tf.networks import restore
+from srn_tf.networks.configs import to_json
+from srn_tf.networks.create import restore
+from srn_tf.options import EXPORT_FORMATS, PRECISIONS
 
 # What Keras' exporter of a format imports. Where it is missing, the extra of that name brings it.
 _NEEDED = {"onnx": "tf2onnx", "openvino": "openvino"}
@@ -38,7 +39,7 @@ def export(
         model: a network of this package; in float32 for all formats but saved_model.
         output_path: the folder to write for saved_model and openvino (`model.xml`, `model.bin`),
             the file for onnx (.onnx) and litert (.tflite).
-        format: a key of `config.EXPORT_FORMATS`.
+        format: a key of `options.EXPORT_FORMATS`.
         card: what `model_card` gives, to lie in the `assets.extra` of a SavedModel.
         size: height and width to fix, and with them a batch of one; by default any. Not for
             saved_model.
@@ -81,7 +82,7 @@ def model_card(name: str, model, origin: dict) -> dict:
     """What is in an export, as JSON can hold it.
 
     Args:
-        name, model, origin: as `checkpoints.load` gives them.
+        name, model, origin: as `checkpoints.load.load` gives them.
     """
     (precision,) = (key for key, value in PRECISIONS.items() if value == model.dtype_policy.name)
     return {

@@ -1,11 +1,8 @@
 """The table of models: size and work counted from the layers, published results with source."""
 
-import math
-
-import keras
-
-from srn_tf.config import MODELS
-from srn_tf.networks import create_model
+from srn_tf.networks.configs import MODELS
+from srn_tf.networks.create import create_model
+from srn_tf.networks.macs import macs_a_pixel
 from srn_tf.progress import progress
 
 PAPER = "Tao et al. 2018"
@@ -31,43 +28,6 @@ ABOUT = {
     "mscnn": ("multi-scale CNN, Nah et al. 2017", 29.08, 0.9135, f"{PAPER}, as Nah"),
     "pss_nsc": ("selective sharing, nested skips, Gao et al. 2019", None, None, ""),
 }
-
-
-def count_macs(name: str, height: int, width: int, **overrides) -> int:
-    """Multiplications of all convolutions for one picture, each time a layer is used.
-
-    Args:
-        name, overrides: of the model, as for `create_model`.
-        height, width: of the picture, in pixels.
-    """
-    model = create_model(name, **overrides)  # of no use afterwards: its layers count
-    macs = 0
-
-    def counting(layer):
-        call = layer.call
-
-        def counted(x, **kwargs):
-            nonlocal macs
-            output = call(x, **kwargs)
-            # A convolution applies its kernel once for each pixel that comes out, a transposed one
-            # once for each that goes in.
-            transposed = isinstance(layer, keras.layers.Conv2DTranspose)
-            _, rows, columns, _ = (x if transposed else output).shape
-            macs += rows * columns * math.prod(layer.kernel.shape)
-            return output
-
-        return counted
-
-    for layer in model._flatten_layers():
-        if isinstance(layer, keras.layers.Conv2D | keras.layers.Conv2DTranspose):
-            layer.call = counting(layer)
-    model.compute_output_spec(keras.KerasTensor((1, height, width, model.config.channels)))
-    return macs
-
-
-def macs_a_pixel(name: str, **overrides) -> float:
-    """The same for each pixel of a picture: all work is proportional to their number."""
-    return count_macs(name, 16, 16, **overrides) / 16**2
 
 
 def model_table() -> list[dict]:

@@ -10,14 +10,14 @@ import pathlib
 import numpy as np
 
 import srn_tf
-from srn_tf import checkpoints, tf1_import, torch_import
+from srn_tf.checkpoints import archive, pytorch, tf1
 
 GOLDEN = pathlib.Path(__file__).resolve().parent / "golden"
 
 
 def variables_by_stored_name(model) -> dict:
     """The variables of a model by the names in its authors' files."""
-    source = torch_import if model.name == "mscnn" else tf1_import
+    source = pytorch if model.name == "mscnn" else tf1
     return source.variables_by_stored_name(model)
 
 
@@ -55,6 +55,6 @@ def golden(name: str):
     """A model with the weights of the recipe, and the reference numbers."""
     reference, weights = recipe_weights(name)
     model = srn_tf.create_model(name)
-    arrays = torch_import.from_torch(weights) if name == "mscnn" else weights
-    checkpoints.assign(variables_by_stored_name(model), arrays, name)
+    arrays = pytorch.from_torch(weights) if name == "mscnn" else weights
+    archive.assign(variables_by_stored_name(model), arrays, name)
     return model, reference

@@ -12,7 +12,7 @@ import sys
 import cv2
 import numpy as np
 import pytest
-from conftest import SMALL, TESTS, randomize, run_python
+from helpers import SMALL, TESTS, randomize, run_python
 
 import srn_tf
 
@@ -23,7 +23,7 @@ import readme  # noqa: E402
 import timing  # noqa: E402
 from network import left_out, size_of  # noqa: E402
 
-from srn_tf.model_table import macs_a_pixel  # noqa: E402
+from srn_tf.networks.macs import macs_a_pixel  # noqa: E402
 
 
 def run_benchmark(name: str, *words, blocked=(), **environment) -> str:
@@ -266,14 +266,14 @@ def test_a_training_step_on_pytorch_is_that_of_tensorflow():
     code = f"""
 import sys; sys.path[:0] = [{str(BENCHMARKS)!r}, {str(TESTS)!r}]
 import keras, numpy as np, srn_tf
-from conftest import SMALL, randomize
+from helpers import SMALL, randomize
 model = srn_tf.create_model("color_lstm_residual", **SMALL)
 randomize(model)
 pairs = np.random.default_rng(1).random((2, 2, 32, 32, 3), dtype=np.float32)
 optimizer = keras.optimizers.Adam(1e-2)
 if keras.backend.backend() == "tensorflow":
     import tensorflow as tf
-    from srn_tf.training import Trainer
+    from srn_tf.training.tensorflow_trainer import Trainer
     trainer = Trainer(model, optimizer)
     losses = [float(trainer.step(*map(tf.constant, pairs))["loss"]) for _ in range(3)]
 else:

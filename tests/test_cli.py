@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import TESTS, run_python
+from helpers import TESTS, run_python
 
 import srn_tf
 from srn_tf.cli import train as command

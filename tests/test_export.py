@@ -15,10 +15,10 @@ import numpy as np
 import PIL.Image
 import pytest
 import tensorflow as tf
-from conftest import SMALL, TESTS, randomize, run_python
+from helpers import SMALL, TESTS, randomize, run_python
 
 import srn_tf
-from srn_tf import checkpoints
+from srn_tf.checkpoints import archive
 from srn_tf.cli import export as command
 from srn_tf.export import Restorer, export
 
@@ -48,7 +48,7 @@ def small_model(name: str):
 
 def save_and_export(folder, name: str, model, *flags: str) -> int:
     """Runs the command on a checkpoint of the model; gives its exit status."""
-    checkpoints.save(folder / "model.npz", name, model)
+    archive.save(folder / "model.npz", name, model)
     return command.main([f"--checkpoint={folder / 'model.npz'}", *flags])
 
 

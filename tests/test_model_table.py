@@ -3,11 +3,12 @@
 import json
 
 import pytest
-from conftest import TESTS
+from helpers import TESTS
 
 from srn_tf.cli import models as command
-from srn_tf.config import MODELS
-from srn_tf.model_table import as_markdown, count_macs
+from srn_tf.model_table import as_markdown
+from srn_tf.networks.configs import MODELS
+from srn_tf.networks.macs import count_macs
 
 
 @pytest.fixture(scope="module")

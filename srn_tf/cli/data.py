@@ -102,8 +102,8 @@ def _pack_flags() -> flags.FlagValues:
 
 def _pack(values: flags.FlagValues) -> int:
     require(values, "datalist", "output")
-    from srn_tf.data.lists import PairSource
-    from srn_tf.data.store import pack
+    from srn_tf.data.packed import pack
+    from srn_tf.data.pair_list import PairSource
     from srn_tf.progress import progress
 
     source = PairSource(values.datalist, values.data_root or ".", crop_size=1)
@@ -124,7 +124,7 @@ def _verify_flags() -> flags.FlagValues:
 
 def _verify(values: flags.FlagValues) -> int:
     require(values, "packed")
-    from srn_tf.data.store import PackedSource, verify
+    from srn_tf.data.packed import PackedSource, verify
     from srn_tf.progress import progress
 
     with progress("verifying", len(PackedSource(values.packed, crop_size=1))) as advance:
@@ -144,7 +144,7 @@ def _from_flags() -> flags.FlagValues:
     # The defaults are those of frames.Rules, which would bring NumPy along.
     define("integer", "min_frames", 7, "fewest frames of a pair, odd.")
     define("integer", "max_frames", 13, "most frames of a pair, odd.")
-    define("boolean", "linear_light", False, "average light (gamma 2.2) instead of values.")
+    define("boolean", "linear_light", False, "average light (by the curve of sRGB) instead of values.")
     define("float", "min_motion", 1.0, "mean motion under which frames are left out, in pixels.", 0)
     define(
         "float", "max_change", 20.0, "change above which a scene ends, in grey levels of 255.", 0
@@ -199,14 +199,14 @@ def _blur_flags() -> flags.FlagValues:
 
 def _blur(values: flags.FlagValues) -> int:
     require(values, "input_path", "output_path")
-    from srn_tf.data import synthesis
-    from srn_tf.images import find_images
+    from srn_tf.data import pair_list, photographs
+    from srn_tf.images.files import find_images
     from srn_tf.progress import progress
 
     photos = find_images(values.input_path)
     with progress("blurring", len(photos)) as advance:
-        synthesis.write_pairs(photos, values.output_path, values.extent, values.seed, advance)
-    print(f"pairs: {len(photos)}, in {os.path.join(values.output_path, synthesis.LIST)}")
+        photographs.write_pairs(photos, values.output_path, values.extent, values.seed, advance)
+    print(f"pairs: {len(photos)}, in {os.path.join(values.output_path, pair_list.LIST)}")
     return 0
 
 

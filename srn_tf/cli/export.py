@@ -9,7 +9,8 @@ from srn_tf.cli.command import (
     run,
     start_tensorflow,
 )
-from srn_tf.config import EXPORT_FORMATS, MODELS, PRECISIONS
+from srn_tf.networks.configs import MODELS
+from srn_tf.options import EXPORT_FORMATS, PRECISIONS
 
 SUMMARY = """writes a trained network for programs that do not have srn_tf.
 
@@ -62,11 +63,11 @@ def execute(values: flags.FlagValues) -> int:
     if None in size and any(size):
         raise ValueError("--height and --width are needed together")
     start_tensorflow(values.gpu, values.threads)
-    from srn_tf import checkpoints
+    from srn_tf.checkpoints.load import load
     from srn_tf.export import export, model_card
 
     precision = PRECISIONS[values.precision]
-    name, model, origin = checkpoints.load(values.checkpoint, precision, values.model)
+    name, model, origin = load(values.checkpoint, precision, values.model)
     export(
         model,
         values.output_path,

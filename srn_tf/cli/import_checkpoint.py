@@ -5,7 +5,7 @@ import pathlib
 from absl import flags
 
 from srn_tf.cli.command import define_device_flags, require, run, start_tensorflow
-from srn_tf.config import MODELS
+from srn_tf.networks.configs import MODELS
 
 SUMMARY = """makes one small file from a checkpoint of the authors' programs or of a run.
 
@@ -48,10 +48,11 @@ def execute(values: flags.FlagValues) -> int:
     if output.exists():
         raise ValueError(f"{output}: exists already; choose another name or remove it first")
     start_tensorflow(values.gpu, values.threads)
-    from srn_tf import checkpoints
+    from srn_tf.checkpoints import archive
+    from srn_tf.checkpoints.load import load
 
-    name, model, origin = checkpoints.load(values.checkpoint, name=values.model)
-    checkpoints.save(output, name, model, {"origin": origin}, storage=values.storage)
+    name, model, origin = load(values.checkpoint, name=values.model)
+    archive.save(output, name, model, {"origin": origin}, storage=values.storage)
     print(f"{name}, {model.count_params():,} parameters, in {output}")
     return 0
 

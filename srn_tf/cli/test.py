@@ -14,7 +14,8 @@ from srn_tf.cli.command import (
     run,
     start_tensorflow,
 )
-from srn_tf.config import CLASSICAL, MODELS, PRECISIONS
+from srn_tf.networks.configs import MODELS
+from srn_tf.options import CLASSICAL, PRECISIONS
 
 SUMMARY = """deblurs pictures of any size and format, under the same file name.
 
@@ -132,7 +133,7 @@ def execute(values: flags.FlagValues) -> int:
     source = "datalist" if values.datalist is not None else "input_path"
     needed = ("blur_length", "blur_angle") if classical else ()
     require(values, source, "output_path", *needed)
-    from srn_tf.video import CODECS
+    from srn_tf.images.video import CODECS
 
     is_video = pathlib.Path(values[source].value).suffix.lower() in CODECS
     _refuse_what_has_no_part(values, classical, is_video)
@@ -162,7 +163,7 @@ def _refuse_what_has_no_part(values: flags.FlagValues, classical: bool, is_video
 
 
 def _find_jobs(values: flags.FlagValues) -> list:
-    from srn_tf.folders import find_jobs, jobs_of_list
+    from srn_tf.restoration.jobs import find_jobs, jobs_of_list
 
     extension = values.format and f".{values.format}"
     if values.datalist:
@@ -174,7 +175,7 @@ def _find_jobs(values: flags.FlagValues) -> list:
         values.input_path, values.output_path, values.recursive, extension, values.sharp_path
     )
     if values.koehler_path:
-        from srn_tf import koehler
+        from srn_tf.evaluation import koehler
 
         for job in jobs:  # before hours of work, not after
             koehler.ground_truths(values.koehler_path, job.name)
@@ -182,8 +183,8 @@ def _find_jobs(values: flags.FlagValues) -> list:
 
 
 def _create_deblurrer(values: flags.FlagValues, classical: bool):
-    from srn_tf.classical import ClassicalDeblurrer
-    from srn_tf.inference import Deblurrer
+    from srn_tf.restoration.classical import ClassicalDeblurrer
+    from srn_tf.restoration.deblurrer import Deblurrer
 
     if classical:
         return ClassicalDeblurrer(values.model, values.blur_length, values.blur_angle)
@@ -195,10 +196,11 @@ def _create_deblurrer(values: flags.FlagValues, classical: bool):
 def _deblur_pictures(values: flags.FlagValues, deblurrer, jobs) -> int:
     import tensorflow as tf
 
-    from srn_tf import evaluation, koehler, report
-    from srn_tf.folders import deblur_files, explain
-    from srn_tf.pictures import read_rgb
+    from srn_tf.evaluation import koehler, report
+    from srn_tf.evaluation.scores import first_folder, score, summarize
+    from srn_tf.images.rgb import read_rgb
     from srn_tf.progress import progress
+    from srn_tf.restoration.batch import deblur_files, explain
 
     def finish(job):
         """Scores, what kept them from being computed, and the entry in the report.
@@ -208,7 +210,7 @@ def _deblur_pictures(values: flags.FlagValues, deblurrer, jobs) -> int:
         scores = error = entry = None
         if job.sharp is not None:
             try:
-                scores = evaluation.score(job.name, job.source, job.target, job.sharp)
+                scores = score(job.name, job.source, job.target, job.sharp)
             except (ValueError, OSError) as problem:
                 error = problem
         if values.report:
@@ -246,14 +248,14 @@ def _deblur_pictures(values: flags.FlagValues, deblurrer, jobs) -> int:
                 errors += [error] if error else []
                 entries += [dataclasses.replace(entry, seconds=result.seconds)] if entry else []
             advance(result.job.name)
-    sequence = evaluation.first_folder
+    sequence = first_folder
     if values.koehler_path:
         sequence = koehler.trajectory
         pictures = [(job.name, job.target) for job in jobs if job.target.exists()]
         for row in koehler.evaluate(pictures, values.koehler_path):
             (rows if isinstance(row, dict) else errors).append(row)
     if rows:
-        _write_scores(pathlib.Path(values.output_path), rows, evaluation.summarize(rows, sequence))
+        _write_scores(pathlib.Path(values.output_path), rows, summarize(rows, sequence))
     if entries:
         page = pathlib.Path(values.output_path, "report.html")
         name = pathlib.Path(values.datalist or values.input_path).resolve().name
@@ -271,17 +273,18 @@ def _deblur_pictures(values: flags.FlagValues, deblurrer, jobs) -> int:
 
 
 def _write_scores(output_path: pathlib.Path, rows, means) -> None:
-    from srn_tf import evaluation
+    from srn_tf.evaluation.scores import print_table, write_csv, write_json
 
-    evaluation.write_csv(output_path / "scores.csv", rows, means)
-    evaluation.write_json(output_path / "scores.json", rows, means)
-    evaluation.print_table(rows, means)
+    write_csv(output_path / "scores.csv", rows, means)
+    write_json(output_path / "scores.json", rows, means)
+    print_table(rows, means)
     print(f"scores in {output_path / 'scores.csv'} and scores.json")
 
 
 def _deblur_video(values: flags.FlagValues, deblurrer) -> int:
+    from srn_tf.images.video import Video
     from srn_tf.progress import progress
-    from srn_tf.video import Video, deblur_video
+    from srn_tf.restoration.video import deblur_video
 
     source = pathlib.Path(values.input_path)
     target = pathlib.Path(values.output_path, source.name)

@@ -6,7 +6,9 @@ import os
 from absl import flags
 
 from srn_tf.cli.command import define_device_flags, require, run, start_jax, start_tensorflow
-from srn_tf.config import DECAYS, LOSSES, MODELS, PRECISIONS, TrainingConfig, model_config
+from srn_tf.networks.configs import MODELS, model_config
+from srn_tf.options import DECAYS, LOSSES, PRECISIONS
+from srn_tf.training.config import TrainingConfig
 
 SUMMARY = """trains a deblurring network.
 
@@ -161,9 +163,8 @@ def training_config(values: flags.FlagValues) -> TrainingConfig:
     except ValueError:
         words = ",".join(given["scale_weights"])
         raise ValueError(f"scale_weights must be numbers, not {words}") from None
-    network = {
-        name: given[name] for name in ("kernel_size", "blocks", "norm") if given[name] is not None
-    }
+    changes = ("kernel_size", "blocks", "norm")
+    network = {name: given[name] for name in changes if given[name] is not None}
     return TrainingConfig(
         **{name: given[name] for name in _DEFAULTS.keys() & given.keys()},
         network=model_config(values.model, **network),
@@ -218,7 +219,7 @@ def refuse_contradictions(values: flags.FlagValues) -> None:
 def execute(values: flags.FlagValues) -> int:
     refuse_contradictions(values)
     if values.plot:
-        from srn_tf.plots import plot_runs
+        from srn_tf.training.curves import plot_runs
 
         plot_runs(values.plot, path := values.output_path or "curves.png")
         print(f"drawn in {path}")
@@ -236,12 +237,12 @@ def execute(values: flags.FlagValues) -> int:
         if wrong := [name for name, value in others.items() if value]:
             raise ValueError(f"{wrong[0]} cannot go with KERAS_BACKEND=jax; see the README")
         start_jax(values.gpu)
-        from srn_tf.jax_training import train
+        from srn_tf.training.jax_loop import train
 
         ended_by = train(config, values.run_dir, processes=values.threads, **options)
     else:
         start_tensorflow(values.gpu, values.threads)
-        from srn_tf.training import train
+        from srn_tf.training.loop import train
 
         options |= {"held_out": held_out, "validate_every": values.validate_every}
         ended_by = train(config, values.run_dir, xla=values.xla, **options)

@@ -1,1 +1,1 @@
-"""Training data: lists of pairs, blur made from sharp photographs, and the tf.data pipeline."""
+"""Training data: lists of pairs, blur made from sharp photographs, and the batches of a run."""

@@ -3,11 +3,11 @@
 import cv2
 import numpy as np
 
-from srn_tf.images import LUMA
+from srn_tf.images.rgb import LUMA
 
 
 class AugmentedSource:
-    """Another source, its examples changed at random; see `lists.PairSource`.
+    """Another source, its examples changed at random; see `pair_list.PairSource`.
 
     What is on is drawn after the source has drawn its crop, so that crops stay the same. Flips and
     turns together reach all eight positions of a square.

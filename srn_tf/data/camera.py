@@ -11,6 +11,8 @@ import dataclasses
 import cv2
 import numpy as np
 
+from srn_tf.options import check_rules
+
 # Deviation of the noise of reading a sensor, and variance of shot noise per light, as parts of
 # full light: those of phones and video cameras by day.
 _READ_NOISE = (0.0, 0.002)
@@ -63,9 +65,7 @@ class Camera:
             ("optics", 0 <= self.optics <= 0.5, "0 (off) to 0.5"),
             ("jpeg", 0 <= self.jpeg <= 98, "0 (off) to 98"),
         ]
-        for field, holds, rule in rules:
-            if not holds:
-                raise ValueError(f"{field} must be {rule}, not {getattr(self, field)!r}")
+        check_rules(self, rules)
 
     def brighten(self, photo: np.ndarray, rng: np.random.Generator) -> np.ndarray | None:
         """How much brighter than stored each pixel was: float32 [height, width, 1], or None.

@@ -12,8 +12,8 @@ first word.
 import dataclasses
 import pathlib
 
-from srn_tf.data.lists import path_problem, read_header, refuse
-from srn_tf.images import find_images
+from srn_tf.data.checks import path_problem, read_header, refuse
+from srn_tf.images.files import find_images
 
 # Folder of sharp pictures -> folder of blurred ones.
 FOLDERS = {

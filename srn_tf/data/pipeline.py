@@ -1,10 +1,10 @@
-"""The tf.data pipeline: the batches of `sources.make_batch`, made ahead on all cores."""
+"""The tf.data pipeline: the batches of `examples.make_batch`, made ahead on all cores."""
 
 import numpy as np
 import tensorflow as tf
 
-from srn_tf.data.sources import make_batch
-from srn_tf.images import LUMA
+from srn_tf.data.examples import make_batch
+from srn_tf.images.rgb import LUMA
 
 
 class Batches:

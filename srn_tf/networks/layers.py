@@ -10,7 +10,7 @@ network start from zeros.
 import keras
 from keras import ops
 
-from srn_tf.config import ModelConfig
+from srn_tf.networks.configs import ModelConfig
 
 
 class Composite(keras.layers.Layer):

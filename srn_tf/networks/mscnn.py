@@ -9,7 +9,7 @@ with 0.5 taken off. Gradients flow from scale to scale.
 import keras
 from keras import ops
 
-from srn_tf.config import MSCNNConfig
+from srn_tf.networks.configs import MSCNNConfig
 from srn_tf.networks.layers import Composite, ResBlock
 from srn_tf.networks.multiscale import MultiScaleNetwork
 

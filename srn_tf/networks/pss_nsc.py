@@ -9,7 +9,7 @@ channel: R, G and B pass as a batch of three. Layers carry the names of the auth
 import keras
 from keras import ops
 
-from srn_tf.config import PSSNSCConfig
+from srn_tf.networks.configs import PSSNSCConfig
 from srn_tf.networks.layers import Composite, DoublingConv, ResBlock
 from srn_tf.networks.multiscale import MultiScaleNetwork
 

@@ -9,7 +9,7 @@ The same three layers work at every scale, coarse to fine, unless `shared` is of
 
 from keras import ops
 
-from srn_tf.config import ModelConfig
+from srn_tf.networks.configs import ModelConfig
 from srn_tf.networks.layers import CELLS, Composite, Decoder, Encoder
 from srn_tf.networks.multiscale import MultiScaleNetwork
 from srn_tf.networks.pyramid import from_patches, to_patches

@@ -1,0 +1,1 @@
+"""Checkpoints: their file, where they lie, and networks from them."""

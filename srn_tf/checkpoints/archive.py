@@ -1,0 +1,122 @@
+"""The file of a checkpoint: one file with everything, that says what is in it.
+
+A checkpoint is a NumPy .npz archive. Each array is checksummed, and nothing in it can run code.
+
+    header                  JSON: {"format", "model", "network", ...whatever the writer adds}
+    model/<path>            every variable of the network: model/srn/g_net/encoder/enc1_1/bias ...
+    optimizer/<path>        every variable of the optimizer, in a training checkpoint
+    training/<path>         the weights to go on training with, where model/ has their averages
+
+Not Keras' own .keras or .weights.h5: one rule names the variables of network, optimizer and
+averages alike, and what does not fit is said by name before anything is assigned.
+"""
+
+import json
+
+import numpy as np
+
+from srn_tf.files import atomic_file
+from srn_tf.networks.configs import from_json, to_json
+
+_FORMAT = 1
+_SHOWN = 10  # of the problems of a file
+
+
+def variables_by_path(variables, prefix: str) -> dict:
+    """The variables by their path below a prefix, the names they have in a checkpoint.
+
+    Raises:
+        ValueError: if two have the same path.
+    """
+    named = {f"{prefix}/{variable.path}": variable for variable in variables}
+    if len(named) != len(variables):
+        raise ValueError(f"{prefix}: two variables have the same path")
+    return named
+
+
+def save(
+    path,
+    name: str,
+    model,
+    header: dict | None = None,
+    state: dict | None = None,
+    storage: str = "float32",
+) -> None:
+    """Writes a checkpoint, whole or not at all.
+
+    Args:
+        path: the file to write.
+        name: of the model, a key of `srn_tf.MODELS`.
+        model: a network of this package.
+        header: what else to keep, as JSON can hold it.
+        state: variables and arrays to keep beside those of the network, by name.
+        storage: "float32", or "float16", which rounds the network's variables.
+
+    Raises:
+        ValueError: if a variable is not finite, or not as float16: such a checkpoint is of no use.
+    """
+    variables = variables_by_path(model.variables, "model")
+    arrays = {key: np.asarray(variable).astype(storage) for key, variable in variables.items()}
+    arrays |= {key: np.asarray(variable) for key, variable in (state or {}).items()}
+    for key, array in arrays.items():
+        if not np.isfinite(array).all():
+            raise ValueError(f"{key} is not finite; no checkpoint is written")
+    fixed = {"format": _FORMAT, "model": name, "network": to_json(model.config)}
+    header = fixed | (header or {})
+    with atomic_file(path) as temporary, open(temporary, "wb") as file:
+        np.savez(file, header=np.array(json.dumps(header)), **arrays)
+
+
+def read(path) -> tuple[dict, dict[str, np.ndarray]]:
+    """Header (with `network` as a configuration) and arrays of a checkpoint file.
+
+    Raises:
+        ValueError: if the file is damaged or something else.
+        OSError: if it cannot be opened.
+    """
+    with open(path, "rb") as file:
+        return _read(path, file)
+
+
+def _read(path, file):
+    try:
+        with np.load(file, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+        header = json.loads(str(arrays.pop("header")))
+        if header["format"] != _FORMAT:
+            raise ValueError(f"format {header['format']}, this version reads {_FORMAT}")
+        header["network"] = from_json(header["network"])
+        header["model"] = str(header["model"])
+    except (ValueError, KeyError, EOFError, AttributeError, TypeError) as error:
+        reason = str(error).splitlines()[0] if str(error) else "empty"
+        raise ValueError(f"{path}: not a checkpoint of srn_tf ({reason})") from error
+    except Exception as error:  # whatever parser a wrong byte has reached
+        raise ValueError(f"{path}: the checkpoint is damaged ({error})") from error
+    return header, arrays
+
+
+def assign(variables: dict, arrays: dict[str, np.ndarray], path) -> None:
+    """Fills every variable from the array of its name; nothing may be left over on either side.
+
+    Raises:
+        ValueError: naming the variables that are missing, unexpected, of another shape or not
+            finite. Then nothing was assigned.
+    """
+    problems = [f"missing {name}" for name in variables.keys() - arrays.keys()]
+    problems += [f"unexpected {name}" for name in arrays.keys() - variables.keys()]
+    problems += [
+        f"{name} holds numbers that are not finite"
+        for name in variables.keys() & arrays.keys()
+        if arrays[name].dtype.kind not in "fiu" or not np.isfinite(arrays[name]).all()
+    ]
+    problems += [
+        f"{name} has shape {arrays[name].shape}, not {tuple(variables[name].shape)}"
+        for name in variables.keys() & arrays.keys()
+        if arrays[name].shape != tuple(variables[name].shape)
+    ]
+    if problems:
+        rest = len(problems) - _SHOWN
+        problems = [*sorted(problems)[:_SHOWN], *([f"and {rest} more"] if rest > 0 else [])]
+        raise ValueError("\n  ".join([f"{path}: does not fit the network", *problems]))
+    for name, variable in variables.items():
+        variable.assign(arrays[name])

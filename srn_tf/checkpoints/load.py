@@ -1,0 +1,123 @@
+"""Networks from checkpoint files, ours and those of other programs."""
+
+import dataclasses
+import hashlib
+import pathlib
+
+from srn_tf.checkpoints import pytorch, tf1
+from srn_tf.checkpoints.archive import assign, read, variables_by_path
+from srn_tf.checkpoints.places import SHIPPED, find
+from srn_tf.networks.create import create_model, create_model_from_config
+
+
+def load_model(path=None, dtype: str = "float32", name: str | None = None):
+    """The network of a checkpoint, with its weights.
+
+    Args:
+        path: a checkpoint file; a run folder, whose newest checkpoint is taken; the prefix of a
+            TensorFlow 1 checkpoint of the authors'; or a PyTorch file of Nah et al. By default the
+            weights that come with this package.
+        dtype: Keras dtype policy, such as "mixed_bfloat16".
+        name: the model it must be; by default what the file says, or what fits it.
+
+    Raises:
+        ValueError: if there is no checkpoint, or it is damaged or does not fit.
+    """
+    return load(path, dtype, name)[1]
+
+
+def load(path=None, dtype: str = "float32", name: str | None = None):
+    """The same, with where it comes from.
+
+    Args:
+        path, dtype, name: as in `load_model`.
+
+    Returns:
+        The name of the model, the model, and a description of the file as JSON can hold it: its
+        name and SHA-256, and the step of the training, or where it came from itself.
+
+    Raises:
+        ValueError: as `load_model`.
+    """
+    path = path or SHIPPED
+    if found := _foreign(path):
+        name, model = _load_foreign(*found, dtype, name)
+        return name, model, _origin(found[1])
+    path = find(path)
+    header, arrays = read(path)
+    if name is not None and name != header["model"]:
+        raise ValueError(f"{path}: holds a model {header['model']}, not {name}")
+    model = create_model_from_config(header["network"], dtype=dtype)
+    weights = {key: array for key, array in arrays.items() if key.startswith("model/")}
+    assign(variables_by_path(model.variables, "model"), weights, path)
+    made = {key: header[key] for key in ("step", "origin") if key in header}
+    return header["model"], model, _origin(path) | made
+
+
+def initialize(model, path, name: str) -> None:
+    """Gives a network the weights of a checkpoint.
+
+    Args:
+        model: of that name, built.
+        path: as in `load_model`.
+        name: of the model, a key of `srn_tf.MODELS`.
+
+    Raises:
+        ValueError: as `load_model`, and if the checkpoint's network is of another configuration.
+    """
+    other = load_model(path, name=name)
+    for field in dataclasses.fields(model.config):
+        theirs, ours = (getattr(net.config, field.name) for net in (other, model))
+        if theirs != ours:
+            raise ValueError(f"{path}: its {field.name} is {theirs}, not {ours}")
+    weights = variables_by_path(other.variables, "model")
+    arrays = {key: variable.numpy() for key, variable in weights.items()}
+    assign(variables_by_path(model.variables, "model"), arrays, path)
+
+
+def _load_foreign(source, path, dtype: str, name: str | None):
+    """Name of the model, and the model, from the file of another program."""
+    arrays = source.read(path)
+
+    def fitting() -> list[str]:
+        """The models that have variables of just these names and shapes."""
+        shapes = {stored: array.shape for stored, array in arrays.items()}
+        models = {
+            name: source.variables_by_stored_name(create_model(name)) for name in source.NAMES
+        }
+        return [
+            name
+            for name, variables in models.items()
+            if shapes == {stored: tuple(variable.shape) for stored, variable in variables.items()}
+        ]
+
+    if name is None:
+        if not (names := fitting()):
+            raise ValueError(f"{path}: fits none of {', '.join(source.NAMES)}; name one to see why")
+        (name,) = names
+    if name not in source.NAMES:
+        raise ValueError(f"{path}: such a file fits {', '.join(source.NAMES)}, not {name}")
+    model = create_model(name, dtype=dtype)
+    try:
+        assign(source.variables_by_stored_name(model), arrays, path)
+    except ValueError as error:
+        if names := fitting():
+            raise ValueError(f"{path}: holds the weights of {names[0]}, not of {name}") from error
+        raise
+    return name, model
+
+
+def _foreign(path):
+    """The module that reads the file of another program, and the file's path; None for our own."""
+    for source in (tf1, pytorch):
+        if found := source.find(path):
+            return source, found
+    return None
+
+
+def _origin(path: pathlib.Path) -> dict[str, str]:
+    """Name and SHA-256 of a file, or of the data of a TensorFlow checkpoint."""
+    digest = hashlib.sha256()
+    for part in [path] if path.is_file() else sorted(path.parent.glob(f"{path.name}.data-*")):
+        digest.update(part.read_bytes())
+    return {"file": path.name, "sha256": digest.hexdigest()}

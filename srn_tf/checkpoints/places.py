@@ -1,0 +1,41 @@
+"""Where checkpoints lie: the one that comes with this package, those of a run, the newest.
+
+A run folder keeps its checkpoints in `checkpoints/step_<number>.npz`.
+"""
+
+import pathlib
+import re
+
+_HERE = pathlib.Path(__file__).parent.parent
+# In an installed package, and in a clone of the repository.
+_FOLDERS = (_HERE / "weights", _HERE.parent / "checkpoints")
+SHIPPED = next(filter(pathlib.Path.is_dir, _FOLDERS), _FOLDERS[0]) / "color_lstm_residual.npz"
+_NAME = re.compile(r"step_(\d+)\.npz")
+
+
+def path_of_step(run_dir, step: int) -> pathlib.Path:
+    """Where a run keeps the checkpoint of a step."""
+    return pathlib.Path(run_dir) / "checkpoints" / f"step_{step:08d}.npz"
+
+
+def in_run(run_dir) -> list[pathlib.Path]:
+    """The checkpoints of a run folder, oldest first."""
+    paths = (pathlib.Path(run_dir) / "checkpoints").glob("step_*.npz")
+    steps = [(int(match[1]), path) for path in paths if (match := _NAME.fullmatch(path.name))]
+    return [path for _, path in sorted(steps)]
+
+
+def find(path) -> pathlib.Path:
+    """The file of a checkpoint: the path itself, or the newest of a run folder.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    path = pathlib.Path(path)
+    if path.is_dir():
+        if not (paths := in_run(path)):
+            raise ValueError(f"{path}: no checkpoint in this folder")
+        return paths[-1]
+    if not path.is_file():
+        raise ValueError(f"{path}: no such checkpoint; train one with srn-train --run_dir")
+    return path

@@ -1,0 +1,104 @@
+"""Checks of training data, before the first step, and how they are refused."""
+
+import contextlib
+import struct
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+_SHOWN = 10
+_ORIENTATION = 0x0112
+
+
+def path_problem(path: str) -> str:
+    """Why a data list cannot hold a path; empty if it can."""
+    rules = [
+        (len(path.split()) == 1, "with spaces"),
+        (not path.startswith("#"), "that begins with #, as comments do"),
+        (path.encode(errors="ignore").decode() == path, "that is not UTF-8"),
+    ]
+    return next((f"{path}: a list cannot hold a path {what}" for ok, what in rules if not ok), "")
+
+
+def read_header(path) -> tuple[tuple[int, int], bool]:
+    """((height, width) of the picture turned upright, whether it has one channel), undecoded.
+
+    Raises:
+        ValueError: if the file has no readable header.
+    """
+    try:
+        with Image.open(path) as image:
+            size, one_channel = (image.height, image.width), image.mode[0] in "1LI"
+            turned = _exif(image).get(_ORIENTATION) in (5, 6, 7, 8)
+    except (OSError, Image.DecompressionBombError) as error:
+        reason = "of no known format" if isinstance(error, UnidentifiedImageError) else error
+        raise ValueError(f"{path}: not a picture that can be read ({reason})") from None
+    return size[::-1] if turned else size, one_channel
+
+
+def _exif(image: Image.Image) -> Image.Exif:
+    """What OpenCV turns pictures by, but for TIFFs, which Pillow gives the size of when turned.
+
+    Pillow's own getexif would decode a PNG, and ask its XMP, too.
+    """
+    exif = Image.Exif()
+    with contextlib.suppress(SyntaxError, ValueError, struct.error):  # damaged: there is none
+        exif.load(image.info.get("exif", b""))
+    return exif
+
+
+def check_headers(groups, crop_size: int) -> list[str]:
+    """Notes on pictures for training, from their headers.
+
+    Args:
+        groups: (text before a problem, paths of pictures that must be of one size).
+        crop_size: what no side may be smaller than.
+
+    Raises:
+        ValueError: if a picture cannot be read or is smaller than the crop, or a group has pictures
+            of different size: how many problems, and the first ten.
+    """
+    problems, one_channel = [], []
+    for where, paths in groups:
+        found, sizes = [], set()
+        for path in paths:
+            try:
+                size, is_gray = read_header(path)
+            except ValueError as error:
+                found.append(str(error))
+                continue
+            found += filter(None, [size_problem(path, size, crop_size)])
+            sizes.add(size)
+            one_channel += [path] * is_gray
+        if not found and len(sizes) > 1:
+            found = [f"{' and '.join(map(str, paths))} differ in size"]
+        problems += [where + problem for problem in found]
+    refuse(problems)
+    if not one_channel:
+        return []
+    return [
+        f"pictures of one channel: {len(one_channel)}, as gray RGB; the first: {one_channel[0]}"
+    ]
+
+
+def size_problem(what, size: tuple[int, int], crop_size: int) -> str:
+    """Why a picture of (height, width) cannot be cropped; empty if it can."""
+    height, width = size
+    too_small = min(size) < crop_size
+    return f"{what}: {width}x{height} is smaller than the crop of {crop_size}" if too_small else ""
+
+
+def refuse(problems: list[str]) -> None:
+    """Raises ValueError if there are problems: how many, and the first ten."""
+    if problems:
+        rest = len(problems) - _SHOWN
+        more = [f"and {rest} more"] if rest > 0 else []
+        heading = f"the data cannot be used; problems: {len(problems)}"
+        raise ValueError("\n  ".join([heading, *problems[:_SHOWN], *more]))
+
+
+def refuse_if_small(what, picture: np.ndarray, crop_size: int) -> None:
+    """Raises ValueError for a picture smaller than the crop: it may have changed since its header
+    was looked at."""
+    if problem := size_problem(what, picture.shape[:2], crop_size):
+        raise ValueError(problem)

@@ -1,0 +1,139 @@
+"""Data lists: one pair a line, `sharp blurred`, paths below a root folder.
+
+The order of the two is that of the authors' lists. Blank lines and lines that begin with # are
+passed over.
+"""
+
+import dataclasses
+import os
+import pathlib
+
+import cv2
+import numpy as np
+
+from srn_tf.data.checks import check_headers, refuse, refuse_if_small
+from srn_tf.data.examples import random_crop
+from srn_tf.images.rgb import read_image
+
+_SAMPLED = 9
+_LESS_DETAIL = 0.9  # what rounding alone may do stays above
+
+
+@dataclasses.dataclass(frozen=True)
+class Pair:
+    """Paths of a sharp picture and the same picture blurred, and the line of the list they are on.
+
+    `where` is file:line, `text` what the line says.
+    """
+
+    sharp: pathlib.Path
+    blurred: pathlib.Path
+    where: str
+    text: str
+
+
+def read_list(path, root) -> list[Pair]:
+    """The pairs of a data list.
+
+    Raises:
+        ValueError: if there is no folder `root` or it cannot be read; for lines that are not two
+            paths and for missing files: how many there are, and the first ten as file:line.
+    """
+    path, root = pathlib.Path(path), pathlib.Path(root)
+    try:
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: cannot be read as a data list ({error})") from None
+    try:
+        os.scandir(root).close()
+    except OSError as error:
+        raise ValueError(f"{root}: cannot be read as a folder ({error.strerror})") from None
+    pairs, problems = [], []
+    for number, line in enumerate(lines, start=1):
+        words = line.split()
+        if not words or words[0].startswith("#"):
+            continue
+        where = f"{path}:{number}"
+        if len(words) != 2:
+            problems.append(f"{where}: expected `sharp blurred`, found {len(words)} words")
+            continue
+        pair = Pair(root / words[0], root / words[1], where, " ".join(words))
+        missing = [file for file in (pair.sharp, pair.blurred) if not os.path.isfile(file)]
+        problems += [f"{where}: no such file: {file}" for file in missing]
+        pairs.append(pair)
+    refuse(problems)
+    if not pairs:
+        raise ValueError(f"{path}: no pairs in this list")
+    return pairs
+
+
+def _check_order(pairs: list[Pair]) -> None:
+    """Refuses pairs most of which have less detail in the sharp picture, from a few of them."""
+    places = np.unique(np.linspace(0, len(pairs) - 1, _SAMPLED).round().astype(int))
+    sampled = [pairs[place] for place in places]
+    swapped = [
+        pair for pair in sampled if _detail(pair.sharp) < _LESS_DETAIL * _detail(pair.blurred)
+    ]
+    if 2 * len(swapped) > len(sampled):
+        raise ValueError(
+            f"{swapped[0].where}: the columns look swapped: on {len(swapped)} of {len(sampled)} "
+            "lines sampled, the first picture has less detail than the second; a line is `sharp "
+            "blurred`"
+        )
+
+
+def _detail(path) -> float:
+    """Variance of the Laplacian of the gray picture, the usual measure of sharpness."""
+    gray = cv2.cvtColor(read_image(path), cv2.COLOR_RGB2GRAY)
+    return cv2.Laplacian(gray, cv2.CV_32F).var()
+
+
+class PairSource:
+    """Random crops of the pairs of a data list.
+
+    A source has a length and gives, for an index and a random generator, one training example:
+    (blurred, sharp), both uint8 [crop_size, crop_size, 3]. `names` says what the examples are, and
+    `stamps` has a number for each that changes with its pixels, most likely; `notes` is what the
+    user should know of them.
+
+    Raises:
+        ValueError: as `read_list` and `check_headers`; if sharp and blurred look swapped.
+    """
+
+    def __init__(self, datalist, root, crop_size: int):
+        self.pairs = read_list(datalist, root)
+        self.crop_size = crop_size
+        self.names = [pair.text for pair in self.pairs]
+        groups = [(f"{pair.where}: ", (pair.sharp, pair.blurred)) for pair in self.pairs]
+        self.notes = check_headers(groups, crop_size)
+        self.stamps = [sum(map(os.path.getsize, (p.sharp, p.blurred))) for p in self.pairs]
+        _check_order(self.pairs)
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """(blurred, sharp), whole: both uint8 [height, width, 3].
+
+        Raises:
+            ValueError: if a picture cannot be read, or they differ in size.
+        """
+        pair = self.pairs[index]
+        blurred, sharp = read_image(pair.blurred), read_image(pair.sharp)
+        if blurred.shape != sharp.shape:
+            raise ValueError(f"{pair.where}: {pair.sharp} and {pair.blurred} differ in size")
+        return blurred, sharp
+
+    def example(self, index: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """The same random crop of both pictures of a pair.
+
+        Raises:
+            ValueError: as `read`.
+        """
+        pictures = self.read(index)
+        pair = self.pairs[index]
+        refuse_if_small(f"{pair.where}: {pair.sharp}", pictures[0], self.crop_size)
+        return random_crop(rng, pictures, self.crop_size)
+
+
+LIST = "pairs.txt"

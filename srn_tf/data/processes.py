@@ -1,0 +1,123 @@
+"""The batches of `examples.make_batch`, made ahead by processes of their own.
+
+For training without tf.data. On a GPU a step takes less time than the blur of its batch, and
+threads would have to wait for Python's lock. The processes import neither TensorFlow nor JAX.
+"""
+
+import collections
+import concurrent.futures
+import contextlib
+import functools
+import multiprocessing
+import os
+import signal
+import threading
+
+import cv2
+import numpy as np
+
+from srn_tf.data.examples import make_batch
+from srn_tf.data.sources import create_source
+from srn_tf.training.config import TrainingConfig
+
+_AHEAD = 3  # batches made or being made, for each process
+
+
+class BatchProcesses:
+    """The batches of the steps after `first` up to `last`.
+
+    A context manager: the processes begin and end with it; they end with this one, too, if it is
+    killed.
+
+    Args:
+        config: of the training.
+        first, last: steps.
+        processes: how many; 0: one for each core that this process may use.
+
+    Iterating gives uint8 [2, batch_size, size, size, 3]: blurred, then sharp. It raises what the
+    source raises, and OSError if a process died.
+    """
+
+    def __init__(self, config: TrainingConfig, first: int, last: int, processes: int = 0):
+        processes = processes or _cores()
+        # Not forked, which would copy a process that has threads.
+        context = multiprocessing.get_context("spawn")
+        self._pool = concurrent.futures.ProcessPoolExecutor(processes, context, _begin)
+        size = config.batch_size
+        self._submitted = (
+            self._pool.submit(_make, config, range(step * size, (step + 1) * size))
+            for step in range(first, last)
+        )
+        self._wanted = _AHEAD * processes
+        self._ahead = collections.deque()
+
+    def __enter__(self):
+        try:
+            with _ctrl_c_ignored():
+                self._submit()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        self._pool.shutdown(cancel_futures=True)
+
+    def __iter__(self):
+        return self
+
+    def __next__(self) -> np.ndarray:
+        self._submit()
+        if not self._ahead:
+            raise StopIteration
+        with _one_line_error():
+            return self._ahead.popleft().result()
+
+    def _submit(self) -> None:
+        with _one_line_error():
+            while len(self._ahead) < self._wanted and (future := next(self._submitted, None)):
+                self._ahead.append(future)
+
+
+@contextlib.contextmanager
+def _one_line_error():
+    try:
+        yield
+    except concurrent.futures.BrokenExecutor:
+        raise OSError("a process that makes the batches has died; was memory short?") from None
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
+@contextlib.contextmanager
+def _ctrl_c_ignored():
+    """Processes begun inside leave Ctrl-C, which reaches them too, to this one."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # Python handles signals in the main thread alone
+        return
+    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+def _begin() -> None:
+    """What each process begins with."""
+    cv2.setNumThreads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of one begun later, as of those at first
+
+    def end_with_the_parent():
+        multiprocessing.parent_process().join()
+        os._exit(1)
+
+    threading.Thread(target=end_with_the_parent, daemon=True).start()
+
+
+_source = functools.lru_cache(1)(create_source)
+
+
+def _make(config: TrainingConfig, positions) -> np.ndarray:
+    return make_batch(_source(config), positions, config.seed)

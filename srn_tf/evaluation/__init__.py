@@ -1,0 +1,1 @@
+"""How good a restored picture is, and pages and tables that show it."""

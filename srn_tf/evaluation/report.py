@@ -1,0 +1,101 @@
+"""A page to look at the results: every picture before and after, in one HTML file."""
+
+import base64
+import dataclasses
+import importlib.resources
+import json
+import math
+import os
+import pathlib
+import urllib.parse
+
+import cv2
+import numpy as np
+
+from srn_tf.files import atomic_file
+
+# A sharp photograph takes some 14 kB so: 500 of them, before and after, make a page of 19 MB.
+THUMBNAIL_SIDE = 320
+THUMBNAIL_QUALITY = 75
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """One picture of the report.
+
+    Attributes:
+        name: as shown, such as "holiday/a.png".
+        blurred, restored: the full-size files.
+        width, height: in pixels, upright.
+        thumbnails: JPEG of the blurred and of the restored picture.
+        seconds: that the network took; None where an earlier run restored the picture.
+        scores: by name, the blurred picture's with "blurred_" before it (blurred_psnr, psnr, ...);
+            None without a sharp picture.
+    """
+
+    name: str
+    blurred: pathlib.Path
+    restored: pathlib.Path
+    width: int
+    height: int
+    thumbnails: tuple[bytes, bytes]
+    seconds: float | None
+    scores: dict[str, float] | None
+
+
+def thumbnail(pixels: np.ndarray) -> bytes:
+    """A small JPEG of uint8 RGB [height, width, 3]; small pictures keep their size."""
+    height, width = pixels.shape[:2]
+    scale = min(1, THUMBNAIL_SIDE / max(height, width))
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    small = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+    bgr = cv2.cvtColor(small, cv2.COLOR_RGB2BGR)
+    _, encoded = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, THUMBNAIL_QUALITY])
+    return encoded.tobytes()
+
+
+def write_report(path, entries: list[Entry], title: str) -> None:
+    """Writes the page; whole or not at all.
+
+    Script, style and thumbnails are inside. The full-size pictures are linked relative to the
+    page, so that it can be moved together with them.
+    """
+    folder = pathlib.Path(path).parent
+    data = {"title": _text(title), "entries": [_as_json(entry, folder) for entry in entries]}
+    # Names are data: without "<", none can end the <script> that holds them.
+    text = json.dumps(data, allow_nan=False).replace("<", "\\u003c")
+    template = importlib.resources.files("srn_tf.evaluation").joinpath("report.html")
+    page = template.read_text(encoding="utf-8").replace("__DATA__", text)
+    with atomic_file(path) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+
+
+def _as_json(entry: Entry, folder: pathlib.Path) -> dict:
+    scores = entry.scores and {name: _number(value) for name, value in entry.scores.items()}
+    return {
+        "name": _text(entry.name),
+        "files": [_link(entry.blurred, folder), _link(entry.restored, folder)],
+        "width": entry.width,
+        "height": entry.height,
+        "thumbnails": [base64.b64encode(jpeg).decode() for jpeg in entry.thumbnails],
+        "seconds": entry.seconds,
+        "scores": scores,
+    }
+
+
+def _text(name: str) -> str:
+    """A name for people; a byte of it that is no text becomes the usual replacement."""
+    return os.fsencode(name).decode(errors="replace")
+
+
+def _link(file: pathlib.Path, folder: pathlib.Path) -> str:
+    relative = pathlib.Path(os.path.relpath(file, folder)).as_posix()
+    # As bytes, because file names need not be valid text.
+    return urllib.parse.quote(os.fsencode(relative))
+
+
+def _number(value: float) -> float | str:
+    """The PSNR of identical pictures is infinite, which JSON lacks; JavaScript reads the word."""
+    if math.isfinite(value):
+        return float(value)
+    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"

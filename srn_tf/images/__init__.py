@@ -1,0 +1,1 @@
+"""Pictures and videos: finding, reading and writing them. No network."""

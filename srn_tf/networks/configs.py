@@ -1,0 +1,230 @@
+"""Configurations of networks: plain frozen dataclasses, and the named models.
+
+Nothing but the standard library is imported here, so a command can show its help, and a
+configuration can be read, without starting Keras or TensorFlow.
+"""
+
+import dataclasses
+
+from srn_tf.options import check_rules
+
+BLOCKS = ("residual", "plain")
+RECURRENCES = ("none", "conv", "sum", "rnn", "lstm")
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig:
+    """A scale-recurrent network (section 3 of the paper) or one of the variants of its Table 1.
+
+    Attributes:
+        channels: channels of the picture: 3 (colour) or 1 (trained on luma; colour pictures pass as
+            a batch of three).
+        kernel_size: of every convolution but the transposed ones (4x4) and the recurrent one (3x3).
+        widths: feature channels of each level of the encoder, finest first.
+        blocks: blocks in each stage of encoder and decoder: one number, or one for each level,
+            finest first.
+        block: "residual" (ResBlock) or "plain" (two convolutions with ReLU).
+        stride: of the first convolution of every level but the first; 1 removes the pyramid of
+            features, and with it the skip connections between encoder and decoder.
+        recurrence: what joins encoder and decoder: "lstm" (ConvLSTM), "rnn" (plain convolutional
+            RNN), "sum" (a 3x3 convolution of features and state added up), "conv" (a 3x3
+            convolution with ReLU, no state) or "none".
+        scales: number of scales, each half the size of the next.
+        shared: one set of variables for all scales, or one for each.
+        residual: add the blurred image to the network's output, and start as the identity (see
+            `networks.layers`). Not in the paper; learns far faster from little data.
+        patch: side in pixels of the squares that become the channels of one place before the first
+            convolution, and squares again after the last: 1, 2 or 4. Not in the paper; all
+            convolutions see 1 / patch of the height and width.
+        norm: normalise over the channels before each ResBlock. Not in the paper; learns at higher
+            rates.
+    """
+
+    channels: int = 3
+    kernel_size: int = 5
+    widths: tuple[int, ...] = (32, 64, 128)
+    blocks: int | tuple[int, ...] = 3
+    block: str = "residual"
+    stride: int = 2
+    recurrence: str = "none"
+    scales: int = 3
+    shared: bool = True
+    residual: bool = False
+    patch: int = 1
+    norm: bool = False
+
+    def __post_init__(self):
+        object.__setattr__(self, "widths", tuple(self.widths))
+        if not isinstance(self.blocks, int):
+            object.__setattr__(self, "blocks", tuple(self.blocks))
+        rules = [
+            ("channels", self.channels in (1, 3), "1 or 3"),
+            ("kernel_size", self.kernel_size in (1, 3, 5, 7), "1, 3, 5 or 7"),
+            ("widths", self.widths and min(self.widths) >= 1, "one or more positive numbers"),
+            (
+                "blocks",
+                len(self.blocks_of_levels) == len(self.widths) and min(self.blocks_of_levels) >= 1,
+                "1 or more, or such a number for each of the widths",
+            ),
+            ("block", self.block in BLOCKS, f"one of {', '.join(BLOCKS)}"),
+            ("stride", self.stride in (1, 2), "1 or 2"),
+            ("recurrence", self.recurrence in RECURRENCES, f"one of {', '.join(RECURRENCES)}"),
+            ("scales", 1 <= self.scales <= 5, "1 to 5"),
+            ("patch", self.patch in (1, 2, 4), "1, 2 or 4"),
+            ("norm", not self.norm or self.block == "residual", "off for plain blocks"),
+        ]
+        check_rules(self, rules)
+
+    @property
+    def blocks_of_levels(self) -> tuple[int, ...]:
+        """Blocks of a stage at each level, finest first."""
+        many = isinstance(self.blocks, tuple)
+        return self.blocks if many else (self.blocks,) * len(self.widths)
+
+    @property
+    def size_multiple(self) -> int:
+        """Height and width of the input must be multiples of this (16 in the paper's network)."""
+        return 2 ** (self.scales - 1) * self.stride ** (len(self.widths) - 1) * self.patch
+
+
+@dataclasses.dataclass(frozen=True)
+class MSCNNConfig:
+    """The multi-scale CNN of Nah et al., CVPR 2017.
+
+    Attributes:
+        channels: of the picture.
+        kernel_size: of every convolution.
+        width: feature channels.
+        blocks: ResBlocks at each scale.
+        scales: number of scales, each half the size of the next.
+    """
+
+    channels: int = 3
+    kernel_size: int = 5
+    width: int = 64
+    blocks: int = 19
+    scales: int = 3
+
+    def __post_init__(self):
+        check_rules(
+            self,
+            [
+                ("channels", self.channels in (1, 3), "1 or 3"),
+                ("kernel_size", self.kernel_size in (1, 3, 5, 7), "1, 3, 5 or 7"),
+                ("width", self.width >= 1, "1 or more"),
+                ("blocks", self.blocks >= 1, "1 or more"),
+                ("scales", 1 <= self.scales <= 5, "1 to 5"),
+            ],
+        )
+
+    @property
+    def size_multiple(self) -> int:
+        """Height and width of the input must be multiples of this."""
+        return 2 ** (self.scales - 1)
+
+
+@dataclasses.dataclass(frozen=True)
+class PSSNSCConfig:
+    """Parameter selective sharing and nested skip connections, Gao et al., CVPR 2019.
+
+    Attributes:
+        channels: of the picture.
+        widths: feature channels of the three levels of the encoder, finest first.
+        scales: number of scales, each half the size of the next.
+    """
+
+    channels: int = 1
+    widths: tuple[int, int, int] = (32, 64, 128)
+    scales: int = 3
+
+    def __post_init__(self):
+        object.__setattr__(self, "widths", tuple(self.widths))
+        check_rules(
+            self,
+            [
+                ("channels", self.channels in (1, 3), "1 or 3"),
+                ("widths", len(self.widths) == 3 and min(self.widths) >= 1, "3 positive numbers"),
+                ("scales", 1 <= self.scales <= 5, "1 to 5"),
+            ],
+        )
+
+    @property
+    def size_multiple(self) -> int:
+        """Height and width of the input must be multiples of this."""
+        return 2 ** (self.scales + 1)
+
+
+ARCHITECTURES = {"srn": ModelConfig, "mscnn": MSCNNConfig, "pss_nsc": PSSNSCConfig}
+NetworkConfig = ModelConfig | MSCNNConfig | PSSNSCConfig
+
+MODELS = {
+    # The three models the authors released.
+    "lstm": ModelConfig(channels=1, recurrence="lstm"),
+    "gray": ModelConfig(channels=1),
+    "color": ModelConfig(),
+    # This project's: the paper's network on colour pictures, and with a global residual.
+    "color_lstm": ModelConfig(recurrence="lstm"),
+    "color_lstm_residual": ModelConfig(recurrence="lstm", residual=True),
+    # This project's: for few multiplications. A picture's squares of 4x4 are its channels.
+    "fast": ModelConfig(
+        kernel_size=3,
+        widths=(64, 128, 192),
+        blocks=(2, 3, 3),
+        recurrence="sum",
+        residual=True,
+        patch=4,
+    ),
+    "fast_small": ModelConfig(
+        kernel_size=3,
+        widths=(32, 64, 128),
+        blocks=(1, 2, 3),
+        recurrence="sum",
+        residual=True,
+        patch=4,
+    ),
+    # Table 1 of the paper.
+    "ss": ModelConfig(kernel_size=3, recurrence="conv", scales=1),
+    "sc": ModelConfig(kernel_size=3, recurrence="conv", shared=False),
+    "wo_r": ModelConfig(kernel_size=3, recurrence="conv"),
+    "rnn": ModelConfig(kernel_size=3, recurrence="rnn"),
+    "sr_flat": ModelConfig(kernel_size=3, recurrence="conv", stride=1, block="plain"),
+    "sr_rb": ModelConfig(kernel_size=3, recurrence="conv", stride=1),
+    "sr_ed": ModelConfig(kernel_size=3, recurrence="lstm", block="plain"),
+    "sr_edrb1": ModelConfig(kernel_size=3, recurrence="lstm", blocks=1),
+    "sr_edrb2": ModelConfig(kernel_size=3, recurrence="lstm", blocks=2),
+    "sr_edrb3": ModelConfig(kernel_size=3, recurrence="lstm"),
+    # The networks before and after it.
+    "mscnn": MSCNNConfig(),
+    "pss_nsc": PSSNSCConfig(),
+}
+
+
+def model_config(name: str, **overrides) -> NetworkConfig:
+    """The configuration of a named model, with some fields replaced.
+
+    Raises:
+        ValueError: for an unknown name, an unknown field, or a value outside its rule.
+    """
+    if name not in MODELS:
+        raise ValueError(f"no model named {name!r}; there are {', '.join(MODELS)}")
+    fields = [field.name for field in dataclasses.fields(MODELS[name])]
+    for option in overrides:
+        if option not in fields:
+            raise ValueError(f"{name} has no option {option!r}; there are {', '.join(fields)}")
+    return dataclasses.replace(MODELS[name], **overrides)
+
+
+def to_json(config: NetworkConfig) -> dict:
+    """The configuration as JSON can hold it."""
+    (architecture,) = (name for name, kind in ARCHITECTURES.items() if type(config) is kind)
+    return {"architecture": architecture, **dataclasses.asdict(config)}
+
+
+def from_json(values: dict) -> NetworkConfig:
+    """The configuration that `to_json` was given.
+
+    Raises:
+        ValueError, TypeError, KeyError: if `values` is something else.
+    """
+    values = dict(values)
+    return ARCHITECTURES[values.pop("architecture")](**values)

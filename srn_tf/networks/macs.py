@@ -1,0 +1,44 @@
+"""The work of a network, counted from its layers."""
+
+import math
+
+import keras
+
+from srn_tf.networks.create import create_model
+
+
+def count_macs(name: str, height: int, width: int, **overrides) -> int:
+    """Multiplications of all convolutions for one picture, each time a layer is used.
+
+    Args:
+        name, overrides: of the model, as for `create_model`.
+        height, width: of the picture, in pixels.
+    """
+    model = create_model(name, **overrides)  # of no use afterwards: its layers count
+    macs = 0
+
+    def counting(layer):
+        call = layer.call
+
+        def counted(x, **kwargs):
+            nonlocal macs
+            output = call(x, **kwargs)
+            # A convolution applies its kernel once for each pixel that comes out, a transposed one
+            # once for each that goes in.
+            transposed = isinstance(layer, keras.layers.Conv2DTranspose)
+            _, rows, columns, _ = (x if transposed else output).shape
+            macs += rows * columns * math.prod(layer.kernel.shape)
+            return output
+
+        return counted
+
+    for layer in model._flatten_layers():
+        if isinstance(layer, keras.layers.Conv2D | keras.layers.Conv2DTranspose):
+            layer.call = counting(layer)
+    model.compute_output_spec(keras.KerasTensor((1, height, width, model.config.channels)))
+    return macs
+
+
+def macs_a_pixel(name: str, **overrides) -> float:
+    """The same for each pixel of a picture: all work is proportional to their number."""
+    return count_macs(name, 16, 16, **overrides) / 16**2

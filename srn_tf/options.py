@@ -1,0 +1,29 @@
+"""Choices that flags offer by name, and the check of what a configuration holds.
+
+Nothing but the standard library is imported here, so that a command shows its help at once.
+"""
+
+LOSSES = ("l2", "charbonnier")
+DECAYS = ("exponential", "polynomial", "cosine")
+# Deconvolutions to compare with; see `classical`.
+CLASSICAL = ("wiener", "richardson_lucy")
+# The user's word for a precision, and Keras' dtype policy.
+PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
+# What a network is exported to, and the ending of the file; "" stands for a folder.
+EXPORT_FORMATS = {"saved_model": "", "onnx": ".onnx", "openvino": "", "litert": ".tflite"}
+
+
+def check_rules(config, rules) -> None:
+    """Raises ValueError for the first rule that a configuration breaks.
+
+    Args:
+        config: what has the fields.
+        rules: (name of a field, whether its rule holds, the rule in words).
+    """
+    for field, holds, rule in rules:
+        if not holds:
+            raise ValueError(f"{field} must be {rule}, not {getattr(config, field)!r}")
+
+
+# What weights may be stored in, whatever they are used in.
+STORAGE = ("float32", "float16")

@@ -1,0 +1,1 @@
+"""Restoring pictures, folders of them and videos."""

@@ -1,0 +1,183 @@
+"""Restoring many pictures: reading, network and writing at once."""
+
+import collections
+import concurrent.futures
+import dataclasses
+import errno
+import math
+import time
+
+import numpy as np
+
+from srn_tf.images.picture import MAX_MEGAPIXELS, QUALITY, Picture
+from srn_tf.images.read import read_picture
+from srn_tf.images.write import write_picture
+from srn_tf.restoration.jobs import Job
+
+# Pictures that wait before and behind the network; each side has as many threads.
+_WAITING = 2
+# Pixels that a batch has at most: larger pictures gain nothing from company.
+_BATCH_PIXELS = 2**21
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """What became of one picture.
+
+    Attributes:
+        job: the picture.
+        restored: whether its file is there now.
+        seconds: of the network; None if the file was there before, or the picture failed.
+        notes: what is not as it was, such as bits or alpha that the format cannot hold.
+        error: why the picture failed, or why `finish` did.
+        extra: what `finish` gave.
+    """
+
+    job: Job
+    restored: bool = False
+    seconds: float | None = None
+    notes: tuple[str, ...] = ()
+    error: Exception | None = None
+    extra: object = None
+
+
+def deblur_files(
+    deblurrer,
+    jobs: list[Job],
+    *,
+    overwrite: bool = False,
+    quality: int = QUALITY,
+    max_megapixels: float = MAX_MEGAPIXELS,
+    batch_size: int = 1,
+    finish=lambda job: None,
+):
+    """Restores pictures; reading and writing go on in threads while the network computes.
+
+    A picture that fails does not stop the others. A full disk does.
+
+    Args:
+        deblurrer: has `deblur_batch`.
+        jobs: what to restore.
+        overwrite: whether to restore pictures again whose result is there.
+        quality: 1 to 100, of JPEG and WebP.
+        max_megapixels: larger pictures fail, millions of pixels.
+        batch_size: up to how many pictures of equal size the network gets at once; fewer, where
+            they are large.
+        finish: called in a thread with each job whose result is there; may raise ValueError.
+
+    Yields:
+        A Result for each job, in their order.
+
+    Raises:
+        OSError: if the disk is full.
+    """
+
+    def read(job):
+        if not overwrite and job.target.is_file():
+            return None
+        return read_picture(job.source, max_megapixels)
+
+    def write(job, picture, pixels, seconds):
+        notes = picture.notes
+        picture = dataclasses.replace(picture, pixels=pixels)
+        notes += write_picture(job.target, picture, quality)
+        return finished(job, seconds, notes)
+
+    def finished(job, seconds=None, notes=()):
+        result = Result(job, True, seconds, notes)
+        try:
+            return dataclasses.replace(result, extra=finish(job))
+        except (ValueError, OSError) as error:
+            return dataclasses.replace(result, error=error)
+
+    with (
+        concurrent.futures.ThreadPoolExecutor(_WAITING) as readers,
+        concurrent.futures.ThreadPoolExecutor(_WAITING) as writers,
+    ):
+        waiting, reading, writing = iter(jobs), collections.deque(), collections.deque()
+        try:
+            while True:
+                while len(reading) < batch_size + _WAITING and (job := next(waiting, None)):
+                    reading.append((job, readers.submit(read, job)))
+                if not reading:
+                    break
+                group = _take_alike(reading, batch_size)
+                pictures = [picture for _, picture in group]
+                if isinstance(pictures[0], Exception):
+                    writing.append((group[0][0], _done(pictures[0])))
+                elif pictures[0] is None:
+                    writing.append((group[0][0], writers.submit(finished, group[0][0])))
+                else:
+                    restored, seconds = _restore(deblurrer, pictures)
+                    for (job, picture), pixels in zip(group, restored, strict=True):
+                        if isinstance(pixels, Exception):
+                            writing.append((job, _done(pixels)))
+                        else:
+                            future = writers.submit(write, job, picture, pixels, seconds)
+                            writing.append((job, future))
+                while len(writing) > _WAITING:
+                    yield _result(*writing.popleft())
+            while writing:
+                yield _result(*writing.popleft())
+        finally:
+            for pool in (readers, writers):
+                pool.shutdown(cancel_futures=True)
+
+
+def _take_alike(reading, batch_size: int) -> list[tuple]:
+    """The next picture, or exception, or None; and those behind it of the same size and kind."""
+    group = []
+    while reading and len(group) < batch_size:
+        job, future = reading[0]
+        try:
+            picture = future.result()
+        except Exception as error:  # whatever a damaged file makes a decoder do
+            picture = error
+        is_picture = isinstance(picture, Picture)
+        if group and not (is_picture and _kind(picture) == _kind(group[0][1])):
+            break
+        if group and (len(group) + 1) * math.prod(picture.pixels.shape[:2]) > _BATCH_PIXELS:
+            break
+        reading.popleft()
+        group.append((job, picture))
+        if not is_picture:
+            break
+    return group
+
+
+def _kind(picture: Picture) -> tuple:
+    return picture.pixels.shape, picture.pixels.dtype
+
+
+def _restore(deblurrer, pictures) -> tuple[list, float]:
+    """The restored pixels, or for each picture the exception; and the seconds for each."""
+    start = time.perf_counter()
+    try:
+        restored = list(deblurrer.deblur_batch(np.stack([p.pixels for p in pictures])))
+    except Exception as error:  # one picture must not end the others' work
+        restored = [error] * len(pictures)
+    return restored, (time.perf_counter() - start) / len(pictures)
+
+
+def _done(error: Exception) -> concurrent.futures.Future:
+    future = concurrent.futures.Future()
+    future.set_exception(error)
+    return future
+
+
+def _result(job: Job, future) -> Result:
+    try:
+        return future.result()
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        return Result(job, error=error)
+
+
+def explain(result: Result) -> str:
+    """One line: the file, and why it failed."""
+    error, source = result.error, str(result.job.source)
+    text = str(error) or type(error).__name__
+    text = text if source in text else f"{source}: {text}"
+    # A name may hold a line break, or what a terminal obeys.
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

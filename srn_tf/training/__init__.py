@@ -1,0 +1,1 @@
+"""Training: configuration, step, loop and the folder of a run."""

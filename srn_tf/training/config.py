@@ -1,0 +1,174 @@
+"""What determines a training run."""
+
+import dataclasses
+import math
+
+from srn_tf.networks.configs import NetworkConfig, from_json, to_json
+from srn_tf.options import DECAYS, LOSSES, PRECISIONS, check_rules
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingConfig:
+    """What determines the numbers of a training run. A run resumes with the same one only.
+
+    Attributes:
+        model: name of the model, a key of MODELS.
+        network: its configuration, with what the user changed.
+        datalist: file of pairs, `sharp blurred` a line; one of this, `packed` and `sharp_path`.
+        data_root: folder the paths of the list start from.
+        packed: the pairs of a list in one file, as `data.packed.pack` writes it.
+        sharp_path: folder of sharp photographs to make blur from.
+        min_blur, max_blur: extent of the synthesized camera path, in pixels.
+        magnify, keep_sharp: see `data.photographs.SyntheticSource`.
+        flips, turns, noise, saturation, jpeg: see `data.augmentation.AugmentedSource`; not in the
+            paper.
+        crop_size: side of the square crops, in pixels.
+        batch_size: crops a step.
+        epochs: length of the run in passes over the data, where `max_steps` is 0.
+        max_steps: length of the run in steps; the learning rate reaches its end there.
+        lr, end_lr, decay, warmup: see `optimizer.learning_rate_schedule`.
+        beta_2: of Adam: how long its mean squares of gradients remember.
+        loss, spectrum: see `losses.losses_of_scales`.
+        scale_weights: what the loss of each scale counts, coarse to fine; empty: 1 (the paper).
+        clip_norm: global norm to which the gradients of the recurrent cells are clipped; 0 is off.
+        clip_all: the same of all gradients together.
+        seed: of weights, order, crops and blur.
+        precision: float32, bfloat16 or float16; variables are float32 in any case.
+        ema: momentum of moving averages of the weights, such as 0.999, which then are what is
+            validated, tested and exported; 0 is off.
+        accumulate: parts each device computes its share of the batch in, to save memory.
+        init_from: checkpoint to take the first weights from; empty for random ones.
+    """
+
+    model: str
+    network: NetworkConfig
+    datalist: str = ""
+    data_root: str = ""
+    packed: str = ""
+    sharp_path: str = ""
+    min_blur: float = 0.0
+    max_blur: float = 16.0
+    magnify: float = 1.0
+    keep_sharp: float = 0.0
+    flips: bool = False
+    turns: bool = False
+    noise: float = 0.0
+    saturation: float = 0.0
+    jpeg: int = 0
+    crop_size: int = 256
+    batch_size: int = 16
+    epochs: int = 2000
+    max_steps: int = 0
+    lr: float = 1e-4
+    end_lr: float = 1e-6
+    decay: str = "exponential"
+    warmup: int = 0
+    beta_2: float = 0.999
+    loss: str = "l2"
+    spectrum: float = 0.0
+    scale_weights: tuple[float, ...] = ()
+    clip_norm: float = 0.0
+    clip_all: float = 0.0
+    seed: int = 0
+    precision: str = "float32"
+    ema: float = 0.0
+    accumulate: int = 1
+    init_from: str = ""
+
+    def __post_init__(self):
+        if sum(map(bool, (self.datalist, self.packed, self.sharp_path))) != 1:
+            raise ValueError("--packed, --datalist or --sharp_path is needed, and only one of them")
+        # JSON has lists.
+        object.__setattr__(self, "scale_weights", tuple(self.scale_weights))
+        multiple, scales = self.network.size_multiple, self.network.scales
+        rules = [
+            ("max_blur", 0 <= self.max_blur <= 256, "0 to 256 pixels"),
+            ("min_blur", 0 <= self.min_blur <= self.max_blur, "0 to max_blur pixels"),
+            ("magnify", 1 <= self.magnify <= 4, "1 (off) to 4"),
+            ("keep_sharp", 0 <= self.keep_sharp < 1, "0 (off) or more, below 1"),
+            ("jpeg", 0 <= self.jpeg <= 100, "0 (off) to 100"),
+            ("noise", 0 <= self.noise <= 255, "0 (off) to 255 grey levels"),
+            ("saturation", 0 <= self.saturation <= 1, "0 (off) to 1"),
+            (
+                "saturation",
+                self.saturation == 0 or self.network.channels == 3,
+                "0 for a network of one channel",
+            ),
+            (
+                "crop_size",
+                self.crop_size > 0 and self.crop_size % multiple == 0,
+                f"a multiple of {multiple}",
+            ),
+            ("batch_size", self.batch_size >= 1, "1 or more"),
+            ("epochs", 1 <= self.epochs < 2**31, "1 or more, below 2**31"),
+            ("max_steps", 0 <= self.max_steps < 2**31, "0 or more, below 2**31"),
+            ("lr", 0 < self.lr < 1e38, "positive, below 1e38"),
+            ("end_lr", 0 < self.end_lr < 1e38, "positive, below 1e38"),
+            ("decay", self.decay in DECAYS, f"one of {', '.join(DECAYS)}"),
+            (
+                "warmup",
+                self.warmup == 0 or (self.decay == "cosine" and self.warmup > 0),
+                "0, or positive with a decay of cosine",
+            ),
+            ("beta_2", 0 < self.beta_2 < 1, "above 0, below 1"),
+            ("loss", self.loss in LOSSES, f"one of {', '.join(LOSSES)}"),
+            ("spectrum", 0 <= self.spectrum < math.inf, "0 (off) or positive"),
+            (
+                "scale_weights",
+                len(self.scale_weights) in (0, scales)
+                and all(0 < weight < math.inf for weight in self.scale_weights),
+                f"{scales} positive numbers for this network",
+            ),
+            ("clip_norm", 0 <= self.clip_norm < math.inf, "0 (off) or positive"),
+            ("clip_all", 0 <= self.clip_all < math.inf, "0 (off) or positive"),
+            (
+                "clip_norm",
+                self.clip_norm == 0 or getattr(self.network, "recurrence", "") in ("lstm", "rnn"),
+                "0 for a network without a recurrent cell",
+            ),
+            ("seed", 0 <= self.seed < 2**32, "0 or more, below 2**32"),
+            ("precision", self.precision in PRECISIONS, f"one of {', '.join(PRECISIONS)}"),
+            ("ema", 0 <= self.ema < 1, "0 (off) or more, below 1"),
+            (
+                "accumulate",
+                self.accumulate >= 1 and self.batch_size % self.accumulate == 0,
+                f"1 or a divisor of the batch_size {self.batch_size}",
+            ),
+        ]
+        check_rules(self, rules)
+
+    def steps(self, examples: int) -> int:
+        """The length of the run in steps, for so many examples an epoch.
+
+        Raises:
+            ValueError: if that is more than can be counted.
+        """
+        steps = self.max_steps or self.epochs * max(1, examples // self.batch_size)
+        if steps >= 2**31:
+            raise ValueError(f"{self.epochs} epochs are {steps} steps; there may be 2**31 at most")
+        return steps
+
+    def to_json(self) -> dict:
+        """The configuration as JSON can hold it."""
+        return {**dataclasses.asdict(self), "network": to_json(self.network)}
+
+    def without_paths(self) -> "TrainingConfig":
+        """What must be the same on all workers, which may keep their data in different places."""
+        paths = ("datalist", "data_root", "packed", "sharp_path", "init_from")
+        kind = next(path for path in paths if getattr(self, path))
+        return dataclasses.replace(self, **{**dict.fromkeys(paths, ""), kind: "here"})
+
+    @classmethod
+    def from_json(cls, values: dict) -> "TrainingConfig":
+        """The configuration that `to_json` was called on."""
+        return cls(**{**values, "network": from_json(values["network"])})
+
+    def first_difference(self, other: "TrainingConfig") -> str:
+        """The first field in which two configurations differ, and its values; empty if none."""
+        mine, theirs = self.to_json(), other.to_json()
+        mine |= mine.pop("network")
+        theirs |= theirs.pop("network")
+        for field, value in mine.items():
+            if value != theirs.get(field):
+                return f"{field} is {value!r}, was {theirs.get(field)!r}"
+        return ""

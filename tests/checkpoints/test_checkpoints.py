@@ -1,0 +1,149 @@
+"""Checkpoints: outputs survive a fresh process, damage is told, nothing is half done."""
+
+import io
+import json
+
+import numpy as np
+import pytest
+from helpers import randomize, run_python
+
+import srn_tf
+from srn_tf.checkpoints import archive, places
+from srn_tf.files import atomic_file, atomic_folder
+
+
+def test_a_fresh_process_computes_the_same_from_the_file_alone(checkpoint, model, tmp_path):
+    blurred = np.random.default_rng(0).random((1, 16, 32, 3)).astype(np.float32)
+    np.save(tmp_path / "blurred.npy", blurred)
+    run_python(
+        "import numpy as np, srn_tf\n"
+        f"model = srn_tf.load_model({str(checkpoint)!r})\n"
+        f"output = model(np.load({str(tmp_path / 'blurred.npy')!r}))[-1]\n"
+        f"np.save({str(tmp_path / 'restored.npy')!r}, output)"
+    )
+    np.testing.assert_array_equal(np.load(tmp_path / "restored.npy"), model(blurred)[-1])
+
+
+@pytest.mark.parametrize("damage", ["truncated", "flipped", "empty", "text", "array", "other zip"])
+def test_damaged_and_foreign_files_get_one_line_with_their_name(checkpoint, damage):
+    content = bytearray(checkpoint.read_bytes())
+    if damage == "truncated":
+        content = content[: len(content) // 2]
+    elif damage == "flipped":
+        content[len(content) // 2] ^= 255
+    elif damage == "empty":
+        content = b""
+    elif damage == "text":
+        content = b"not a checkpoint"
+    else:
+        buffer = io.BytesIO()
+        (np.save if damage == "array" else np.savez)(buffer, np.zeros(3))
+        content = buffer.getvalue()
+    checkpoint.write_bytes(content)
+    with pytest.raises(ValueError, match=r"model\.npz: ") as error:
+        srn_tf.load_model(checkpoint)
+    assert len(str(error.value).splitlines()) == 1
+
+
+def test_no_flipped_byte_goes_unnoticed_or_ends_in_a_traceback(checkpoint):
+    """Every 97th byte of a small file: data, names, directory and header alike."""
+    whole = checkpoint.read_bytes()
+    _, expected = archive.read(checkpoint)
+    for place in range(0, len(whole), 97):
+        content = bytearray(whole)
+        content[place] ^= 255
+        checkpoint.write_bytes(content)
+        try:
+            _, arrays = archive.read(checkpoint)
+        except ValueError as error:
+            assert str(error).startswith(f"{checkpoint}: ")
+            continue
+        assert arrays.keys() == expected.keys()
+        for name, array in arrays.items():
+            np.testing.assert_array_equal(array, expected[name], err_msg=f"byte {place}")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("format", 99),
+        ("network", {"architecture": "srn", "new_option": 1}),
+        ("network", {"architecture": "other"}),
+        ("network", {"architecture": "srn", "widths": "abc"}),
+        ("network", None),
+    ],
+)
+def test_headers_of_other_versions_get_one_line(tmp_path, key, value):
+    header = {"format": 1, "model": "color", "network": {"architecture": "srn"}, key: value}
+    np.savez(tmp_path / "model.npz", header=np.array(json.dumps(header)))
+    with pytest.raises(ValueError, match=r"model\.npz: not a checkpoint of srn_tf \(") as error:
+        srn_tf.load_model(tmp_path / "model.npz")
+    assert len(str(error.value).splitlines()) == 1
+
+
+def test_a_pickle_is_not_opened(tmp_path):
+    np.savez(tmp_path / "evil.npz", header=np.array({"format": 1}, dtype=object))
+    with pytest.raises(ValueError, match="not a checkpoint of srn_tf"):
+        srn_tf.load_model(tmp_path / "evil.npz")
+
+
+def test_weights_that_do_not_fit_are_listed_and_nothing_is_assigned(checkpoint, model):
+    _, arrays = archive.read(checkpoint)
+    name = "model/srn/g_net/encoder/enc1_1/kernel"
+    arrays["model/extra"] = arrays.pop("model/srn/g_net/decoder/dec1_0/bias")
+    arrays[name] = arrays[name][..., :2]
+    randomize(model, seed=1)
+    before = [variable.numpy() for variable in model.variables]
+    with pytest.raises(ValueError) as error:
+        variables = archive.variables_by_path(model.variables, "model")
+        archive.assign(variables, arrays, checkpoint)
+    assert [line.strip() for line in str(error.value).splitlines()] == [
+        f"{checkpoint}: does not fit the network",
+        "missing model/srn/g_net/decoder/dec1_0/bias",
+        f"{name} has shape (3, 3, 6, 2), not (3, 3, 6, 4)",
+        "unexpected model/extra",
+    ]
+    for variable, old in zip(model.variables, before, strict=True):
+        np.testing.assert_array_equal(variable, old)
+
+
+def test_weights_that_are_not_finite_are_not_saved(model, tmp_path):
+    model.variables[0].assign(np.full(model.variables[0].shape, np.nan))
+    with pytest.raises(ValueError, match="enc1_1/kernel is not finite"):
+        archive.save(tmp_path / "model.npz", "color_lstm_residual", model)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_newest_checkpoint_is_found_by_number(tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    for name in ("step_00000900.npz", "step_100000000.npz", "step_00001000.npz", "other.npz"):
+        (tmp_path / "checkpoints" / name).touch()
+    assert places.find(tmp_path).name == "step_100000000.npz"
+
+
+def test_a_missing_checkpoint_is_told(tmp_path):
+    with pytest.raises(ValueError, match="no checkpoint in this folder"):
+        places.find(tmp_path)
+    with pytest.raises(ValueError, match="no such checkpoint"):
+        places.find(tmp_path / "none.npz")
+
+
+def test_a_file_appears_whole_or_not_at_all(tmp_path):
+    target = tmp_path / "folder" / "file.txt"
+    with pytest.raises(RuntimeError), atomic_file(target) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert list(target.parent.iterdir()) == []
+    with atomic_file(target) as temporary:
+        temporary.write_text("old")
+    with pytest.raises(RuntimeError), atomic_file(target) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert target.read_text() == "old"
+
+
+def test_a_folder_appears_whole_or_not_at_all(tmp_path):
+    with pytest.raises(RuntimeError), atomic_folder(tmp_path / "folder") as temporary:
+        (temporary / "half").touch()
+        raise RuntimeError
+    assert list(tmp_path.iterdir()) == []

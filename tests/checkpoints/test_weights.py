@@ -1,0 +1,74 @@
+"""The weights that come with the package: they deblur, and hold the bars of inference."""
+
+import numpy as np
+import pytest
+from helpers import TESTS
+
+from srn_tf.checkpoints import archive, places
+from srn_tf.cli import test, train
+from srn_tf.data.camera_shake import shake
+from srn_tf.evaluation.metrics import psnr
+from srn_tf.images.files import find_images
+from srn_tf.images.rgb import read_image
+from srn_tf.restoration.deblurrer import Deblurrer
+
+PICTURES = TESTS.parent / "demo" / "pictures"
+
+
+@pytest.fixture(scope="module")
+def deblurrer():
+    return Deblurrer(precision="float32")
+
+
+@pytest.fixture(scope="module")
+def blurred(photograph):
+    return shake(photograph, np.random.default_rng(0), 6.0)
+
+
+@pytest.fixture(scope="module")
+def photograph():
+    """Not one that they were trained on; uint8 [256, 320, 3]."""
+    return read_image(PICTURES / "sharp" / "chelsea.jpg")[20:276, 60:380]
+
+
+def test_they_are_small_and_half_floats():
+    assert places.SHIPPED.stat().st_size < 20e6
+    with np.load(places.SHIPPED) as archive:
+        dtypes = {archive[name].dtype for name in archive.files if name.startswith("model/")}
+    assert dtypes == {np.dtype("float16")}
+
+
+def test_the_recipe_is_a_configuration_of_the_training_command():
+    values = train.define_flags()
+    recipe = places.SHIPPED.parent / "recipe.flags"
+    values(["srn-train", f"--flagfile={recipe}", "--sharp_path=photos"])
+    config = train.training_config(values)
+    assert config.network == archive.read(places.SHIPPED)[0]["network"]
+
+
+def test_without_a_checkpoint_the_command_deblurs_with_them(tmp_path):
+    words = [f"--input_path={PICTURES / 'blurred'}", f"--output_path={tmp_path}"]
+    assert test.main(words) == 0
+    gains = {}
+    for path in find_images(PICTURES / "blurred"):
+        sharp = read_image(PICTURES / "sharp" / path.name)
+        restored = read_image(tmp_path / path.name)
+        gains[path.stem] = psnr(sharp, restored) - psnr(sharp, read_image(path))
+    assert len(gains) == 4
+    assert min(gains.values()) > 0, gains
+
+
+def test_sharp_pictures_stay_as_they_are(deblurrer, photograph):
+    assert psnr(photograph, deblurrer.deblur(photograph)) > 38
+
+
+def test_bfloat16_restores_the_same(deblurrer, blurred, photograph):
+    full, half = (d.deblur(blurred) for d in (deblurrer, Deblurrer(precision="bfloat16")))
+    assert psnr(full, half) > 48
+    assert psnr(photograph, half) == pytest.approx(psnr(photograph, full), abs=0.01)
+
+
+def test_tiles_restore_the_same(deblurrer, blurred):
+    whole = deblurrer.deblur(blurred.astype(np.float32) / 255)
+    tiled = Deblurrer(deblurrer.model, tile=256).deblur(blurred.astype(np.float32) / 255)
+    assert np.abs(255 * (tiled - whole)).max() < 1

@@ -1,0 +1,166 @@
+"""The store of pairs: the same examples as from the list, and nothing that is not whole."""
+
+import itertools
+import mmap
+import re
+
+import numpy as np
+import pytest
+
+from srn_tf.cli import data
+from srn_tf.data.packed import PackedSource, pack, verify
+from srn_tf.data.pair_list import PairSource
+from srn_tf.data.pipeline import Batches
+from srn_tf.images.rgb import read_image, write_image
+
+CROP = 16
+
+
+@pytest.fixture
+def listed(tmp_path, photo):
+    """Nine pairs of different sizes, so that more are read than a reader is ahead."""
+    lines = []
+    for i in range(9):
+        sharp = photo[30 * i : 30 * i + 20 + i, : 40 - i]
+        write_image(tmp_path / f"sharp/{i}.png", sharp)
+        write_image(tmp_path / f"blur/{i}.jpg", sharp // 2 + 5)
+        lines.append(f"sharp/{i}.png blur/{i}.jpg")
+    (tmp_path / "list.txt").write_text("\n".join(lines))
+    return PairSource(tmp_path / "list.txt", tmp_path, CROP)
+
+
+@pytest.fixture
+def packed(tmp_path, listed):
+    pack(listed, tmp_path / "pairs.npz")
+    return tmp_path / "pairs.npz"
+
+
+def test_a_store_gives_the_batches_of_its_list(listed, packed):
+    source = PackedSource(packed, CROP)
+    assert (len(source), source.names) == (len(listed), listed.names)
+    for seed in (0, 1):
+        streams = [Batches(s, 4, channels=3, seed=seed) for s in (source, listed)]
+        for ours, expected in itertools.islice(zip(*streams, strict=True), 6):
+            np.testing.assert_array_equal(ours, expected)
+
+
+def test_numpy_reads_a_store(tmp_path, packed):
+    with np.load(packed) as archive:
+        sharp, blurred = archive["000003"]
+    np.testing.assert_array_equal(sharp, read_image(tmp_path / "sharp/3.png"))
+    np.testing.assert_array_equal(blurred, read_image(tmp_path / "blur/3.jpg"))
+
+
+def test_examples_are_windows_of_the_mapped_file(packed):
+    blurred, _ = PackedSource(packed, CROP).example(2, np.random.default_rng(0))
+    while isinstance(blurred.base, np.ndarray):
+        blurred = blurred.base
+    assert isinstance(blurred.base, mmap.mmap)
+
+
+def test_packing_again_gives_the_same_file(tmp_path, listed, packed):
+    pack(listed, tmp_path / "again.npz")
+    assert (tmp_path / "again.npz").read_bytes() == packed.read_bytes()
+
+
+@pytest.mark.parametrize("part", [0.0, 0.5, 0.999])
+def test_a_store_that_is_not_whole_is_refused(packed, part):
+    content = packed.read_bytes()
+    packed.write_bytes(content[: int(part * len(content))])
+    with pytest.raises(ValueError, match=r"pairs\.npz: not a store of pairs, or not written whole"):
+        PackedSource(packed, CROP)
+
+
+def test_other_archives_are_refused(tmp_path):
+    np.savez(tmp_path / "other.npz", a=np.zeros(3))
+    with pytest.raises(
+        ValueError, match=r"other\.npz: not a store of pairs.*srn-data pack makes one"
+    ):
+        PackedSource(tmp_path / "other.npz", CROP)
+
+
+def test_a_missing_store_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"no\.npz: cannot be read \(No such file or directory\)"):
+        PackedSource(tmp_path / "no.npz", CROP)
+
+
+def test_one_wrong_bit_is_found_and_its_pair_named(packed):
+    assert verify(packed) == 9
+    content = bytearray(packed.read_bytes())
+    place = content.index(np.load(packed)["000004"].tobytes())
+    content[place + 100] ^= 1
+    packed.write_bytes(content)
+    with pytest.raises(ValueError, match=r"pair 4 \(sharp/4\.png blur/4\.jpg\) is damaged"):
+        verify(packed)
+
+
+def test_whatever_byte_of_its_tables_is_wrong_it_is_one_refusal(packed):
+    """No traceback, and no pixels from elsewhere: the headers of pairs and the directory."""
+    content = packed.read_bytes()
+    starts = [match.start() for match in re.finditer(rb"PK\x03\x04", content)][1:3]
+    places = [place for start in starts for place in range(start, start + 160)]
+    places += range(content.index(b"PK\x01\x02"), len(content))
+    intact = PackedSource(packed, CROP)
+    rng = np.random.default_rng
+    expected = [intact.example(index, rng(0)) for index in range(9)]
+    refused = 0
+    for place in places:
+        damaged = bytearray(content)
+        damaged[place] ^= 0x11
+        packed.with_name("damaged.npz").write_bytes(damaged)
+        try:
+            source = PackedSource(packed.with_name("damaged.npz"), CROP)
+        except ValueError as error:
+            assert str(error).startswith(str(packed.with_name("damaged.npz")))
+            refused += 1
+            continue
+        for index in range(9):  # a date, say, is of no matter
+            np.testing.assert_array_equal(source.example(index, rng(0)), expected[index])
+    assert refused > len(places) / 2
+
+
+def test_a_picture_that_fails_leaves_no_store(tmp_path, listed):
+    (tmp_path / "blur/7.jpg").write_bytes(b"no picture")
+    with pytest.raises(ValueError, match=r"blur/7\.jpg: not a picture"):
+        pack(listed, tmp_path / "pairs.npz")
+    assert not [path for path in tmp_path.iterdir() if path.suffix == ".npz"]
+
+
+def test_an_existing_file_is_not_overwritten(listed, packed):
+    before = packed.read_bytes()
+    with pytest.raises(ValueError, match=r"pairs\.npz: exists already"):
+        pack(listed, packed)
+    assert packed.read_bytes() == before
+
+
+def test_pairs_smaller_than_the_crop_are_refused_by_name(packed):
+    with pytest.raises(
+        ValueError, match=r"pair sharp/0\.png blur/0\.jpg: 40x20 is smaller than the crop of 32"
+    ):
+        PackedSource(packed, 32)
+
+
+def test_the_commands_pack_and_verify(tmp_path, listed, capsys):
+    words = [f"--datalist={tmp_path / 'list.txt'}", f"--data_root={tmp_path}"]
+    assert data.main(["pack", *words, f"--output={tmp_path / 'a.npz'}"]) == 0
+    assert data.main(["verify", f"--packed={tmp_path / 'a.npz'}"]) == 0
+    output = capsys.readouterr().out
+    assert f"pairs: 9, in {tmp_path / 'a.npz'}" in output
+    assert "pairs: 9, all as they were written" in output
+    assert data.main(["verify", f"--packed={tmp_path / 'b.npz'}"]) == 1
+    assert "b.npz: cannot be read" in capsys.readouterr().err
+
+
+def test_no_more_pairs_are_read_than_a_few_ahead(tmp_path, listed, monkeypatch):
+    """A data set does not fit into memory."""
+    monkeypatch.setattr("srn_tf.data.packed.os.cpu_count", lambda: 1)
+    started, written = [], []
+    read = listed.read
+    monkeypatch.setattr(listed, "read", lambda index: started.append(index) or read(index))
+
+    def advance():
+        written.append(len(started))
+
+    pack(listed, tmp_path / "pairs.npz", advance)
+    assert sorted(started) == list(range(9))
+    assert all(ahead <= done + 2 for done, ahead in enumerate(written, start=1))

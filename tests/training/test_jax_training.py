@@ -1,0 +1,227 @@
+"""srn-train on Keras' JAX backend, in an interpreter without TensorFlow."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import psutil
+import pytest
+import skimage.data
+from helpers import SMALL, TESTS, randomize
+from test_training import configuration, metrics
+
+import srn_tf
+from srn_tf.checkpoints import archive, places
+from srn_tf.cli import train
+from srn_tf.images.rgb import write_image
+
+pytestmark = pytest.mark.backends
+pytest.importorskip("jax")
+
+STEPS = 4
+WEIGHTS = (0.1, 0.3, 1)
+CLIP_ALL = 1e-2
+# A network that is compiled sooner, where what it learns does not matter.
+TINY = {"model": "ss", "kernel_size": 1, "init_from": "", "scale_weights": ""}
+# The processes that make the batches run this, too: they must not import TensorFlow either.
+PROGRAM = """
+import sys
+sys.modules["tensorflow"] = None
+if __name__ == "__main__":
+    from srn_tf.cli.train import main
+    sys.exit(main())
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Has photographs, the program, and weights to start from."""
+    folder = tmp_path_factory.mktemp("jax")
+    photo = skimage.data.astronaut()
+    for i in range(3):
+        write_image(folder / "photos" / f"{i}.png", photo[64 * i : 64 * i + 64, :96])
+    (folder / "train.py").write_text(PROGRAM)
+    network = {"kernel_size": SMALL["kernel_size"], "blocks": SMALL["blocks"]}
+    model = srn_tf.create_model("color_lstm_residual", **network)
+    randomize(model, scale=0.02)
+    archive.save(folder / "start.npz", "color_lstm_residual", model)
+    return folder
+
+
+def words(folder, run_dir, **flags) -> list[str]:
+    flags = {
+        "model": "color_lstm_residual",
+        "kernel_size": SMALL["kernel_size"],
+        "blocks": SMALL["blocks"],
+        "sharp_path": folder / "photos",
+        "crop_size": 16,
+        "batch_size": 2,
+        "max_steps": STEPS,
+        "save_every": 2,
+        "lr": 1e-3,
+        "end_lr": 5e-4,
+        "scale_weights": ",".join(map(str, WEIGHTS)),
+        "clip_all": CLIP_ALL,
+        "ema": 0.5,
+        "init_from": folder / "start.npz",
+        "threads": 2,
+        "run_dir": run_dir,
+        **flags,
+    }
+    return [f"--{name}={value}" for name, value in flags.items()]
+
+
+def start(folder, *words) -> subprocess.Popen:
+    environment = {**os.environ, "KERAS_BACKEND": "jax", "PYTHONPATH": str(TESTS.parent)}
+    command = [sys.executable, folder / "train.py", *words]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    return subprocess.Popen(command, env=environment, start_new_session=True, **pipes)
+
+
+def srn_train(folder, *words) -> tuple[int, str]:
+    """Runs the command; gives its exit status and what it printed."""
+    process = start(folder, *words)
+    printed, _ = process.communicate()
+    return process.returncode, printed
+
+
+@pytest.fixture(scope="module")
+def run(folder):
+    """A run of four steps."""
+    status, printed = srn_train(folder, *words(folder, folder / "run"))
+    assert status == 0, printed
+    return folder / "run"
+
+
+def numbers(run) -> list[dict]:
+    names = ("step", "loss", "loss_per_scale", "gradient_norm", "lr")
+    return [{name: row[name] for name in names} for row in metrics(run)]
+
+
+def test_it_learns_step_by_step_what_tensorflow_learns(folder, run):
+    assert train.main(words(folder, folder / "tensorflow", threads=0)) == 0
+    ours, theirs = numbers(folder / "tensorflow"), numbers(run)
+    assert [row["step"] for row in theirs] == list(range(1, STEPS + 1))
+    for row, other in zip(ours, theirs, strict=True):
+        assert row["gradient_norm"] > CLIP_ALL
+        for name, value in row.items():
+            assert other[name] == pytest.approx(value, rel=1e-4), (row["step"], name)
+        assert other["loss"] == pytest.approx(np.dot(WEIGHTS, other["loss_per_scale"]), rel=1e-5)
+    _, first = archive.read(folder / "start.npz")
+    (_, ours), (_, theirs) = (
+        archive.read(places.find(folder / name)) for name in ("tensorflow", "run")
+    )
+    assert ours.keys() == theirs.keys()
+    for name in first:
+        own = name.replace("model/", "training/")  # beside their averages
+        for stored in (name, own):
+            moved = np.abs(ours[stored] - first[name]).max()
+            assert moved > 1e-5, stored
+            np.testing.assert_allclose(theirs[stored], ours[stored], atol=0.02 * moved)
+        assert np.abs(ours[own] - ours[name]).max() > 0.1 * moved, name
+
+
+def test_a_run_goes_on_as_if_it_had_not_been_interrupted(folder, run):
+    before = numbers(run)
+    last = places.path_of_step(run, STEPS)
+    _, whole = archive.read(last)
+    last.unlink()
+    status, printed = srn_train(folder, *words(folder, run), "--resume")
+    assert status == 0, printed
+    assert "resuming at step 2" in printed
+    assert numbers(run) == before
+    _, resumed = archive.read(last)
+    assert whole.keys() == resumed.keys()
+    for name, array in whole.items():
+        np.testing.assert_array_equal(resumed[name], array, err_msg=name)
+
+
+def test_tensorflow_goes_on_with_its_run(folder, run):
+    shutil.copytree(run, other := folder / "other")
+    places.path_of_step(other, STEPS).unlink()
+    assert train.main([*words(folder, other, threads=0), "--resume"]) == 0
+    rows = list(zip(numbers(run), numbers(other), strict=True))
+    assert len(rows) == STEPS
+    for before, after in rows:
+        for name, value in before.items():
+            assert after[name] == pytest.approx(value, rel=1e-4), (before["step"], name)
+
+
+def test_a_step_that_ruins_the_network_is_not_saved(folder, tmp_path):
+    flags = words(folder, tmp_path / "run", lr=1e30, end_lr=1e30, save_every=1, **TINY)
+    status, printed = srn_train(folder, *flags)
+    assert status == 1
+    assert "srn-train: training diverged: the loss is " in printed
+    assert "at step 1; no checkpoint was written" in printed
+    assert places.in_run(tmp_path / "run") == []
+
+
+def under_way(folder, run_dir) -> tuple[subprocess.Popen, list[psutil.Process]]:
+    """A run that has begun to learn, and the processes it has begun."""
+    endless = {"max_steps": 100_000, "save_every": 100_000}
+    process = start(folder, *words(folder, run_dir, **endless, **TINY))
+    deadline = time.monotonic() + 60
+    while len(metrics(run_dir) if (run_dir / "metrics.jsonl").exists() else []) < 20:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    return process, psutil.Process(process.pid).children(recursive=True)
+
+
+def test_sigterm_to_all_of_its_processes_saves_and_ends_it(folder, tmp_path):
+    process, _ = under_way(folder, tmp_path / "run")
+    os.killpg(process.pid, signal.SIGTERM)
+    printed, _ = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM, printed
+    (saved,) = places.in_run(tmp_path / "run")
+    assert archive.read(saved)[0]["step"] == metrics(tmp_path / "run")[-1]["step"]
+
+
+def test_if_it_is_killed_its_processes_end(folder, tmp_path):
+    process, others = under_way(folder, tmp_path / "run")
+    assert len(others) >= 2
+    process.kill()
+    process.communicate(timeout=60)
+    _, alive = psutil.wait_procs(others, timeout=30)
+    assert alive == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"precision": "float16"}, "precision must be float32 or bfloat16 on the JAX backend"),
+        ({"clip_norm": 3.0}, "clip_norm must be 0 on the JAX backend, not 3.0"),
+        ({"accumulate": 2}, "accumulate must be 1 on the JAX backend, not 2"),
+    ],
+)
+def test_what_it_cannot_do_is_refused(folder, tmp_path, changes, line):
+    from srn_tf.training.jax_loop import train
+
+    config = configuration(sharp_path=str(folder / "photos"), **changes)
+    with pytest.raises(ValueError, match=line):
+        train(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("word", "environment", "line"),
+    [
+        ("--val_sharp_path=elsewhere", {}, "--val_* cannot go with KERAS_BACKEND=jax"),
+        ("--xla", {}, "--xla cannot go with KERAS_BACKEND=jax"),
+        ("--flips", {"TF_CONFIG": "{}"}, "TF_CONFIG cannot go with KERAS_BACKEND=jax"),
+        ("--gpu=77", {}, "--gpu 77: no such GPU"),
+    ],
+)
+def test_flags_it_cannot_follow_are_refused(
+    folder, tmp_path, capsys, monkeypatch, word, environment, line
+):
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert train.main([*words(folder, tmp_path / "run"), word]) == 1
+    assert line in capsys.readouterr().err
