@@ -74,8 +74,8 @@ def _list(values: flags.FlagValues) -> int:
     require(values, "root", "output")
     if os.path.exists(values.output):
         raise ValueError(f"{values.output}: exists already; choose another or remove it first")
+    from srn_tf.atomic import atomic_file
     from srn_tf.data.layouts import find_pairs
-    from srn_tf.files import atomic_file
 
     found = find_pairs(values.root, values.gamma)
     for path in found.alone:
