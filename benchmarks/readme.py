@@ -14,7 +14,7 @@ import sys
 
 from timing import RESULTS, ROUNDS, table
 
-from srn_tf.files import atomic_file
+from srn_tf.atomic import atomic_file
 
 README = pathlib.Path(__file__).resolve().parent.parent / "README.md"
 # Packages that matter for each benchmark, besides Python.

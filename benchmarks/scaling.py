@@ -18,7 +18,7 @@ from timing import (
     write_results,
 )
 
-from srn_tf.files import atomic_file
+from srn_tf.atomic import atomic_file
 from srn_tf.networks.configs import MODELS
 from srn_tf.options import PRECISIONS
 

@@ -24,7 +24,7 @@ import sys
 import time
 import traceback
 
-from srn_tf.files import atomic_file
+from srn_tf.atomic import atomic_file
 from srn_tf.networks.configs import model_config
 
 TURN = 0.5  # seconds

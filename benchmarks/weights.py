@@ -23,9 +23,9 @@ import statistics
 import cv2
 import numpy as np
 
+from srn_tf.atomic import atomic_file
 from srn_tf.data.camera_shake import CameraPath, shake
 from srn_tf.evaluation.metrics import psnr, ssim
-from srn_tf.files import atomic_file
 from srn_tf.images.files import find_images
 from srn_tf.images.rgb import LUMA, read_image, write_image
 from srn_tf.options import PRECISIONS

@@ -11,6 +11,13 @@ Deblurring", CVPR 2018.
 """
 
 import importlib
+import typing
+
+if typing.TYPE_CHECKING:  # what __getattr__ gives, for editors and type checkers
+    from srn_tf.checkpoints.load import load_model
+    from srn_tf.networks.configs import MODELS, ModelConfig
+    from srn_tf.networks.create import create_model
+    from srn_tf.restoration.deblurrer import Deblurrer
 
 __version__ = "0.1.0"
 

@@ -14,7 +14,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from srn_tf.files import atomic_file, atomic_folder
+from srn_tf.atomic import atomic_file, atomic_folder
 from srn_tf.networks.configs import to_json
 from srn_tf.networks.create import restore
 from srn_tf.options import EXPORT_FORMATS, PRECISIONS

@@ -15,7 +15,7 @@ import json
 
 import numpy as np
 
-from srn_tf.files import atomic_file
+from srn_tf.atomic import atomic_file
 from srn_tf.networks.configs import from_json, to_json
 
 _FORMAT = 1

@@ -74,8 +74,8 @@ def _list(values: flags.FlagValues) -> int:
     require(values, "root", "output")
     if os.path.exists(values.output):
         raise ValueError(f"{values.output}: exists already; choose another or remove it first")
+    from srn_tf.atomic import atomic_file
     from srn_tf.data.layouts import find_pairs
-    from srn_tf.files import atomic_file
 
     found = find_pairs(values.root, values.gamma)
     for path in found.alone:
@@ -144,7 +144,7 @@ def _from_flags() -> flags.FlagValues:
     # The defaults are those of frames.Rules, which would bring NumPy along.
     define("integer", "min_frames", 7, "fewest frames of a pair, odd.")
     define("integer", "max_frames", 13, "most frames of a pair, odd.")
-    define("boolean", "linear_light", False, "average light (by the curve of sRGB) instead of values.")
+    define("boolean", "linear_light", False, "average light (the curve of sRGB), not values.")
     define("float", "min_motion", 1.0, "mean motion under which frames are left out, in pixels.", 0)
     define(
         "float", "max_change", 20.0, "change above which a scene ends, in grey levels of 255.", 0

@@ -12,10 +12,10 @@ import re
 import cv2
 import numpy as np
 
+from srn_tf.atomic import atomic_folder
 from srn_tf.data.camera_shake import from_light, to_light
 from srn_tf.data.checks import path_problem
 from srn_tf.data.pair_list import LIST
-from srn_tf.files import atomic_folder
 from srn_tf.images.files import EXTENSIONS, find_images
 from srn_tf.images.rgb import read_image, write_image
 from srn_tf.images.video import CODECS, Video

@@ -20,9 +20,9 @@ import zipfile
 
 import numpy as np
 
+from srn_tf.atomic import atomic_file
 from srn_tf.data.checks import refuse, size_problem
 from srn_tf.data.examples import random_crop
-from srn_tf.files import atomic_file
 
 _DIRECTORY = "pairs.json"
 _FORMAT = "srn_tf pairs 1"

@@ -7,12 +7,12 @@ import pathlib
 import cv2
 import numpy as np
 
+from srn_tf.atomic import atomic_folder
 from srn_tf.data.camera import Camera
 from srn_tf.data.camera_shake import shake
 from srn_tf.data.checks import check_headers, path_problem, refuse, refuse_if_small
 from srn_tf.data.examples import random_corner
 from srn_tf.data.pair_list import LIST
-from srn_tf.files import atomic_folder
 from srn_tf.images.files import find_images
 from srn_tf.images.rgb import read_image, write_image
 

@@ -12,7 +12,7 @@ import urllib.parse
 import cv2
 import numpy as np
 
-from srn_tf.files import atomic_file
+from srn_tf.atomic import atomic_file
 
 # A sharp photograph takes some 14 kB so: 500 of them, before and after, make a page of 19 MB.
 THUMBNAIL_SIDE = 320

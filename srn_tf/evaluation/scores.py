@@ -20,8 +20,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from srn_tf.atomic import atomic_file
 from srn_tf.evaluation.metrics import psnr, ssim, ssim_luma, ssim_matlab3d
-from srn_tf.files import atomic_file
 from srn_tf.images.rgb import read_rgb
 
 METRICS = {"psnr": psnr, "ssim": ssim, "ssim_luma": ssim_luma, "ssim_matlab3d": ssim_matlab3d}

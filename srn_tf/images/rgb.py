@@ -8,7 +8,7 @@ import pathlib
 import cv2
 import numpy as np
 
-from srn_tf.files import atomic_file
+from srn_tf.atomic import atomic_file
 from srn_tf.images.files import EXTENSIONS, decode, read_bytes
 from srn_tf.images.picture import to_8_bit
 from srn_tf.images.read import read_picture

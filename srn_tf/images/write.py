@@ -11,7 +11,7 @@ import numpy as np
 import tifffile
 from PIL import Image, PngImagePlugin
 
-from srn_tf.files import atomic_file
+from srn_tf.atomic import atomic_file
 from srn_tf.images.files import EXTENSIONS
 from srn_tf.images.picture import (
     FAILURES,

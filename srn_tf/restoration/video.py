@@ -6,7 +6,7 @@ import pathlib
 
 import cv2
 
-from srn_tf.files import atomic_file
+from srn_tf.atomic import atomic_file
 from srn_tf.images.video import CODECS, Video, as_text
 
 

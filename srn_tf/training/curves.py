@@ -6,7 +6,7 @@ import pathlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from srn_tf.files import atomic_file
+from srn_tf.atomic import atomic_file
 
 # Name in metrics.jsonl, title, scale of the axis.
 _PANELS = (

@@ -30,16 +30,16 @@ import keras
 import numpy as np
 
 from srn_tf import __version__
+from srn_tf.atomic import atomic_file
 from srn_tf.checkpoints import archive, places
 from srn_tf.data.examples import fingerprint
-from srn_tf.files import atomic_file
 from srn_tf.images.rgb import write_image
 from srn_tf.training.config import TrainingConfig
 from srn_tf.training.optimizer import averaged
 
 CHECKPOINTS_KEPT = 3
 _LOCK = ".lock"
-_TORN = f".{'[0-9a-f]' * 32}.*"  # the temporary names of `files.atomic_file`
+_TORN = f".{'[0-9a-f]' * 32}.*"  # the temporary names of `atomic.atomic_file`
 
 
 def versions() -> dict[str, str]:

@@ -5,7 +5,7 @@ import pathlib
 
 import tensorflow as tf
 
-from srn_tf.files import atomic_file
+from srn_tf.atomic import atomic_file
 
 
 class Board:

@@ -8,8 +8,8 @@ import pytest
 from helpers import randomize, run_python
 
 import srn_tf
+from srn_tf.atomic import atomic_file, atomic_folder
 from srn_tf.checkpoints import archive, places
-from srn_tf.files import atomic_file, atomic_folder
 
 
 def test_a_fresh_process_computes_the_same_from_the_file_alone(checkpoint, model, tmp_path):

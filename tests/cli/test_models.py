@@ -6,15 +6,13 @@ import pytest
 from helpers import TESTS
 
 from srn_tf.cli import models as command
-from srn_tf.model_table import as_markdown
+from srn_tf.cli.models import as_markdown, model_table
 from srn_tf.networks.configs import MODELS
 from srn_tf.networks.macs import count_macs
 
 
 @pytest.fixture(scope="module")
 def rows():
-    from srn_tf.model_table import model_table
-
     return model_table()
 
 
@@ -43,6 +41,6 @@ def test_the_readme_has_the_same_table(rows):
 
 
 def test_the_command_prints_json_for_programs(capsys, rows, monkeypatch):
-    monkeypatch.setattr("srn_tf.model_table.model_table", lambda: rows)
+    monkeypatch.setattr(command, "model_table", lambda: rows)
     assert command.main(["--json"]) == 0
     assert json.loads(capsys.readouterr().out) == rows
