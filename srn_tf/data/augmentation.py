@@ -13,7 +13,7 @@ class AugmentedSource:
     turns together reach all eight positions of a square.
 
     Args:
-        source: gives (blurred, sharp), uint8 [size, size, 3].
+        source: gives pictures, uint8 [size, size, 3], the blurred one first.
         flips: mirror half of the pairs left to right.
         turns: turn each pair by a random number of right angles.
         noise: largest standard deviation of the Gaussian noise added to blurred pictures, in grey
@@ -42,8 +42,8 @@ class AugmentedSource:
     def __len__(self) -> int:
         return len(self._source)
 
-    def example(self, index: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """(blurred, sharp) of the source, both changed alike but for noise and JPEG.
+    def example(self, index: int, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
+        """The pictures of the source, all changed alike; noise and JPEG are the blurred one's.
 
         Raises:
             ValueError: as the source.
@@ -57,7 +57,7 @@ class AugmentedSource:
             luma = (pair @ np.float32(LUMA))[..., np.newaxis]
             factor = np.float32(rng.uniform(1 - self.saturation, 1 + self.saturation))
             pair = _to_uint8(luma + factor * (pair - luma))
-        blurred, sharp = pair
+        blurred, *others = pair
         if self.noise:
             deviation = np.float32(rng.uniform(0, self.noise))
             noise = rng.standard_normal(blurred.shape, dtype=np.float32)
@@ -66,7 +66,7 @@ class AugmentedSource:
             options = (cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(self.jpeg, 100, endpoint=True)))
             _, file = cv2.imencode(".jpg", blurred[..., ::-1], options)
             blurred = cv2.imdecode(file, cv2.IMREAD_COLOR_RGB)
-        return blurred, sharp
+        return blurred, *others
 
 
 def _to_uint8(values: np.ndarray) -> np.ndarray:

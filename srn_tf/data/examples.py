@@ -31,23 +31,26 @@ def make_batch(source, positions, seed: int) -> np.ndarray:
     """The examples at some positions of a run.
 
     Args:
-        source: has a length, `crop_size`, and `example(index, rng)` -> (blurred, sharp), uint8
-            [size, size, 3].
+        source: has a length, `crop_size`, and `example(index, rng)` -> pictures, uint8 [size, size,
+            3]: the blurred one, what comes with it, if anything, and the sharp one.
         positions: counted from the first example of the run.
         seed: of order and crops.
 
     Returns:
-        uint8 [2, len(positions), size, size, 3]: blurred, then sharp.
+        uint8 [pictures, len(positions), size, size, 3].
 
     Raises:
         ValueError: as the source.
     """
-    size, count = source.crop_size, len(source)
-    pixels = np.empty((2, len(positions), size, size, 3), np.uint8)
+    count, pixels = len(source), None
     for row, position in enumerate(map(int, positions)):
         index = int(_order(seed, position // count, count)[position % count])
         rng = np.random.default_rng([seed, position])
-        pixels[0, row], pixels[1, row] = source.example(index, rng)
+        pictures = source.example(index, rng)
+        if pixels is None:
+            pixels = np.empty((len(pictures), len(positions), *pictures[0].shape), np.uint8)
+        for place, picture in zip(pixels[:, row], pictures, strict=True):
+            place[...] = picture
     return pixels
 
 

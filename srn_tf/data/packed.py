@@ -1,7 +1,8 @@
 """Pairs decoded once into one file, from which a crop is read without the rest of its picture.
 
 The file is an uncompressed NumPy archive (.npz), which is a ZIP: `numpy.load(file)["000000"]` is
-the first pair, uint8 [2, height, width, 3], sharp and blurred. It has a CRC-32 of each pair, and
+the first pair, uint8 [2, height, width, 3], sharp and blurred (with candidates to choose from, they
+follow: see `networks.configs`). It has a CRC-32 of each pair, and
 its directory comes last, so that a file that was not written whole cannot be opened. NumPy itself
 would read whole pairs; here the file is mapped into memory, and a crop costs its own bytes.
 
@@ -34,8 +35,8 @@ def pack(source, path, advance=lambda: None, executor=None) -> None:
     The same pairs give the same file to the last byte.
 
     Args:
-        source: has a length, `names`, `notes`, and `read(index)` -> (blurred, sharp); see
-            `pair_list.PairSource`.
+        source: has a length, `names`, `notes`, and `read(index)` -> (blurred, sharp), with what
+            comes with the blurred picture between; see `pair_list.PairSource`.
         path: the file, ending in .npz, which must not exist.
         advance: called after each pair.
         executor: what reads the pairs, a `concurrent.futures.Executor`; default: threads.
@@ -62,12 +63,12 @@ def pack(source, path, advance=lambda: None, executor=None) -> None:
             pool.submit(source.read, index) for index in range(min(2 * workers, len(source)))
         ]
         for index in range(len(source)):
-            blurred, sharp = reading.pop(0).result()
+            *blurred, sharp = reading.pop(0).result()
             following = index + 2 * workers
             if following < len(source):
                 reading.append(pool.submit(source.read, following))
             with archive.open(zipfile.ZipInfo(_member(index)), "w") as file:
-                np.lib.format.write_array(file, np.stack([sharp, blurred]))
+                np.lib.format.write_array(file, np.stack([sharp, *blurred]))
             advance()
 
 
@@ -101,11 +102,17 @@ class PackedSource:
 
     See `pair_list.PairSource`. The checksums of pairs are compared by `verify` alone.
 
+    Args:
+        path: the file.
+        crop_size: side of the crops in pixels.
+        pictures: of each example: the blurred one, what comes with it, and the sharp one.
+
     Raises:
-        ValueError: if the file is not a whole store, or has pictures smaller than the crop.
+        ValueError: if the file is not a whole store, has another number of pictures, or pictures
+            smaller than the crop.
     """
 
-    def __init__(self, path, crop_size: int):
+    def __init__(self, path, crop_size: int, pictures: int = 2):
         with _opened(path) as (archive, content), open(path, "rb") as file:
             members = [archive.getinfo(_member(index)) for index in range(len(content["names"]))]
             mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
@@ -113,6 +120,10 @@ class PackedSource:
         self.crop_size = crop_size
         self.names, self.notes = content["names"], content["notes"]
         self.stamps = [member.CRC for member in members]
+        if (count := len(self._pairs[0])) != pictures:
+            raise ValueError(
+                f"{path}: holds {count} pictures for each pair, and the network learns from {pictures}"
+            )
         problems = [
             size_problem(f"{path}: pair {name}", pair.shape[1:3], crop_size)
             for name, pair in zip(self.names, self._pairs, strict=True)
@@ -124,8 +135,8 @@ class PackedSource:
 
     def example(self, index: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """(blurred, sharp) crop, both uint8 [crop_size, crop_size, 3], read-only."""
-        sharp, blurred = self._pairs[index]
-        return random_crop(rng, (blurred, sharp), self.crop_size)
+        sharp, *blurred = self._pairs[index]
+        return random_crop(rng, (*blurred, sharp), self.crop_size)
 
 
 def _member(index: int) -> str:
@@ -173,7 +184,8 @@ def _array(mapped: mmap.mmap, member: zipfile.ZipInfo) -> np.ndarray:
         (signature, member.compress_type) != (b"PK\3\4", zipfile.ZIP_STORED)
         or mapped[start - name - extra : start - extra] != member.filename.encode()
         or member.file_size != header.tell() + pair.nbytes
-        or (dtype, pair.ndim, shape[0], shape[-1]) != (np.uint8, 4, 2, 3)
+        or (dtype, pair.ndim, shape[-1]) != (np.uint8, 4, 3)
+        or shape[0] < 2
     ):
         raise ValueError(f"{member.filename} is no pair")
     return pair

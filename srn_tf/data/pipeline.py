@@ -16,10 +16,12 @@ class Batches:
         channels: 3, or 1 for luma.
         seed: of order and crops.
         start_step: the first batch given is that of this step.
+        pictures: of each example; those between blurred and sharp become channels of the blurred.
         share: (index, count) of this worker: it gets rows index * batch_size / count to
             (index + 1) * batch_size / count of every batch.
 
-    Iterating gives (blurred, sharp), float32 [batch_size / count, size, size, channels] in [0, 1].
+    Iterating gives (blurred, sharp), float32 [batch_size / count, size, size, channels] in [0, 1];
+    with more pictures, blurred has their channels behind its own.
     It raises what the source raises.
 
     Raises:
@@ -34,6 +36,7 @@ class Batches:
         seed: int,
         start_step: int = 0,
         share: tuple[int, int] = (0, 1),
+        pictures: int = 2,
     ):
         self._source, self._seed = source, seed
         self._error = None
@@ -47,11 +50,12 @@ class Batches:
             own = positions[worker * rows : (worker + 1) * rows]
             # One call for the batch: each has to wait for Python's lock.
             pixels = tf.numpy_function(self._examples, [own], tf.uint8)
-            pixels = tf.ensure_shape(pixels, (2, rows, size, size, 3))
-            pictures = tf.cast(pixels, tf.float32) / 255
+            pixels = tf.ensure_shape(pixels, (pictures, rows, size, size, 3))
+            colors = tf.cast(pixels, tf.float32) / 255
             if channels == 1:
-                pictures = tf.tensordot(pictures, LUMA, 1)[..., tf.newaxis]
-            return tuple(tf.unstack(pictures))
+                colors = tf.tensordot(colors, LUMA, 1)[..., tf.newaxis]
+            *blurred, sharp = tf.unstack(colors)
+            return tf.concat(blurred, axis=-1), sharp
 
         self._dataset = (
             tf.data.Dataset.counter(start_step * batch_size)

@@ -14,7 +14,7 @@ def create_source(config: TrainingConfig):
         ValueError: if they cannot be used.
     """
     if config.packed:
-        source = PackedSource(config.packed, config.crop_size)
+        source = PackedSource(config.packed, config.crop_size, config.pictures)
     elif config.datalist:
         source = PairSource(config.datalist, config.data_root, config.crop_size)
     else:

@@ -38,6 +38,10 @@ class ModelConfig:
             convolutions see 1 / patch of the height and width.
         norm: normalise over the channels before each ResBlock. Not in the paper; learns at higher
             rates.
+        candidates: pictures that come with the blurred one, such as deconvolutions of it, to choose
+            from: each pixel is a weighted mean of the blurred picture and of them, plus a
+            correction.
+        hints: pictures that come behind those, only to be looked at.
     """
 
     channels: int = 3
@@ -52,6 +56,8 @@ class ModelConfig:
     residual: bool = False
     patch: int = 1
     norm: bool = False
+    candidates: int = 0
+    hints: int = 0
 
     def __post_init__(self):
         object.__setattr__(self, "widths", tuple(self.widths))
@@ -72,8 +78,16 @@ class ModelConfig:
             ("scales", 1 <= self.scales <= 5, "1 to 5"),
             ("patch", self.patch in (1, 2, 4), "1, 2 or 4"),
             ("norm", not self.norm or self.block == "residual", "off for plain blocks"),
+            ("candidates", 0 <= self.candidates <= 16, "0 to 16"),
+            ("candidates", not self.candidates or self.residual, "0 unless residual is on"),
+            ("hints", 0 <= self.hints <= 16, "0 to 16"),
         ]
         check_rules(self, rules)
+
+    @property
+    def input_channels(self) -> int:
+        """Of the blurred picture and those that come with it."""
+        return self.channels * (1 + self.candidates + self.hints)
 
     @property
     def blocks_of_levels(self) -> tuple[int, ...]:
@@ -118,6 +132,11 @@ class MSCNNConfig:
         )
 
     @property
+    def input_channels(self) -> int:
+        """Of the blurred picture."""
+        return self.channels
+
+    @property
     def size_multiple(self) -> int:
         """Height and width of the input must be multiples of this."""
         return 2 ** (self.scales - 1)
@@ -147,6 +166,11 @@ class PSSNSCConfig:
                 ("scales", 1 <= self.scales <= 5, "1 to 5"),
             ],
         )
+
+    @property
+    def input_channels(self) -> int:
+        """Of the blurred picture."""
+        return self.channels
 
     @property
     def size_multiple(self) -> int:
@@ -181,6 +205,17 @@ MODELS = {
         recurrence="sum",
         residual=True,
         patch=4,
+    ),
+    # This project's: chooses between the picture and its deconvolutions, pixel by pixel.
+    "chooser": ModelConfig(
+        kernel_size=3,
+        widths=(32, 64, 128),
+        blocks=(1, 2, 3),
+        recurrence="sum",
+        residual=True,
+        patch=4,
+        candidates=3,
+        hints=1,
     ),
     # Table 1 of the paper.
     "ss": ModelConfig(kernel_size=3, recurrence="conv", scales=1),

@@ -42,7 +42,7 @@ def create_model_from_config(config: NetworkConfig, *, dtype: str = "float32") -
     """The same from a configuration."""
     model = _NETWORKS[type(config)](config, dtype=dtype)
     size = config.size_multiple
-    model(keras.ops.zeros((1, size, size, config.channels)))
+    model(keras.ops.zeros((1, size, size, config.input_channels)))
     return model
 
 

@@ -148,6 +148,12 @@ class DoublingConv(keras.layers.Conv2DTranspose):
         return ops.reshape(ops.stack(rows, axis=2), (batch, 2 * height, 2 * width, self.filters))
 
 
+def weights_of(config: ModelConfig) -> int:
+    """How many weights a network gives for each pixel: of the blurred picture and its candidates,
+    where there are any."""
+    return 1 + config.candidates if config.candidates else 0
+
+
 class Decoder(Composite):
     """Blocks and a transposed convolution a level, plus the encoder's features of that level."""
 
@@ -162,7 +168,7 @@ class Decoder(Composite):
                 layers = [self._enlarge(config, level), *layers]
             self.levels.append(layers)
         self.output_conv = keras.layers.Conv2D(
-            config.channels * config.patch**2,
+            (config.channels + weights_of(config)) * config.patch**2,
             config.kernel_size,
             padding="same",
             kernel_initializer="zeros" if config.residual else "glorot_uniform",

@@ -35,7 +35,7 @@ def count_macs(name: str, height: int, width: int, **overrides) -> int:
     for layer in model._flatten_layers():
         if isinstance(layer, keras.layers.Conv2D | keras.layers.Conv2DTranspose):
             layer.call = counting(layer)
-    model.compute_output_spec(keras.KerasTensor((1, height, width, model.config.channels)))
+    model.compute_output_spec(keras.KerasTensor((1, height, width, model.config.input_channels)))
     return macs
 
 

@@ -32,6 +32,8 @@ class MultiScaleNetwork(keras.Model):
     def call(self, blurred) -> list:
         """[batch, height, width, channels] in [0, 1] -> one picture a scale, the last full size.
 
+        Where the configuration has candidates or hints, their channels follow the blurred ones'.
+
         Raises:
             ValueError: if height or width is not a multiple of `config.size_multiple`.
         """
@@ -46,7 +48,7 @@ class MultiScaleNetwork(keras.Model):
         estimate, state, outputs = None, None, []
         for scale, image in enumerate(pyramid(blurred, self.config.scales)):
             if scale == 0:
-                estimate = image
+                estimate = image[..., : self.config.channels]
             else:
                 estimate, state = self.enlarge(scale, estimate, state)
             estimate, state = self.step(scale, image, estimate, state)
@@ -65,7 +67,8 @@ class MultiScaleNetwork(keras.Model):
 
         Args:
             scale: 0 is the coarsest.
-            blurred, estimate: float32 [batch, height, width, channels] of this scale.
+            blurred: float32 [batch, height, width, config.input_channels] of this scale.
+            estimate: float32 [batch, height, width, channels] of this scale.
             state: a tuple of arrays at this size, None at the coarsest scale.
 
         Returns:

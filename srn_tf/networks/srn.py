@@ -10,9 +10,14 @@ The same three layers work at every scale, coarse to fine, unless `shared` is of
 from keras import ops
 
 from srn_tf.networks.configs import ModelConfig
-from srn_tf.networks.layers import CELLS, Composite, Decoder, Encoder
+from srn_tf.networks.layers import CELLS, Composite, Decoder, Encoder, weights_of
 from srn_tf.networks.multiscale import MultiScaleNetwork
 from srn_tf.networks.pyramid import from_patches, to_patches
+
+
+# Logit that the blurred picture has before its candidates, in a network that has learnt nothing:
+# softmax then gives it nearly all.
+_START = 3.0
 
 
 class ScaleRecurrentNetwork(MultiScaleNetwork):
@@ -29,7 +34,19 @@ class ScaleRecurrentNetwork(MultiScaleNetwork):
         network = self.networks[0 if self.config.shared else scale]
         output, state = network(ops.concatenate([blurred, estimate], axis=-1), state)
         output = ops.cast(output, "float32")
-        return (blurred + output if self.config.residual else output), state
+        if not self.config.residual:
+            return output, state
+        channels, count = self.config.channels, weights_of(self.config)
+        picture = blurred[..., :channels]
+        if count:
+            output, logits = output[..., :channels], output[..., channels:]
+            start = ops.convert_to_tensor([_START] + [0.0] * (count - 1), "float32")
+            weights = ops.softmax(logits + start)
+            pictures = ops.split(blurred[..., : channels * count], count, axis=-1)
+            picture = sum(
+                weights[..., i : i + 1] * candidate for i, candidate in enumerate(pictures)
+            )
+        return picture + output, state
 
     @property
     def recurrent_variables(self) -> list:
@@ -53,7 +70,7 @@ class ScaleNetwork(Composite):
         self.decoder = Decoder(config, name="decoder", dtype=self.dtype_policy)
 
     def call(self, x, state=None):
-        """[batch, H, W, 2 * channels], state or None -> ([batch, H, W, channels], state)."""
+        """[batch, H, W, input], state or None -> ([batch, H, W, channels (+ weights)], state)."""
         features = self.encoder(to_patches(x, self.patch))
         code, state = self.cell(features[-1], state)
         return from_patches(self.decoder(code, features), self.patch), state

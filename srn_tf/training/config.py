@@ -90,6 +90,16 @@ class TrainingConfig:
             ("noise", 0 <= self.noise <= 255, "0 (off) to 255 grey levels"),
             ("saturation", 0 <= self.saturation <= 1, "0 (off) to 1"),
             (
+                "packed",
+                self.packed or self.pictures == 2,
+                f"given for a network that learns from {self.pictures} pictures a pair",
+            ),
+            (
+                "noise",
+                self.noise == self.jpeg == 0 or self.pictures == 2,
+                "0, and jpeg too, where candidates come with the blurred pictures",
+            ),
+            (
                 "saturation",
                 self.saturation == 0 or self.network.channels == 3,
                 "0 for a network of one channel",
@@ -136,6 +146,11 @@ class TrainingConfig:
             ),
         ]
         check_rules(self, rules)
+
+    @property
+    def pictures(self) -> int:
+        """Of each example: the blurred one, what comes with it, and the sharp one."""
+        return 1 + self.network.input_channels // self.network.channels
 
     def steps(self, examples: int) -> int:
         """The length of the run in steps, for so many examples an epoch.

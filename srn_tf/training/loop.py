@@ -125,7 +125,15 @@ def train(
             )
         share = (cluster.index, cluster.workers)
         batches = iter(
-            Batches(source, config.batch_size, config.network.channels, config.seed, first, share)
+            Batches(
+                source,
+                config.batch_size,
+                config.network.channels,
+                config.seed,
+                first,
+                share,
+                config.pictures,
+            )
         )
         step, out_of_time, signalled = first, False, False
         with Signals() as signals, progress("training", max_steps, first) as advance:
