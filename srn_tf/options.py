@@ -3,6 +3,9 @@
 Nothing but the standard library is imported here, so that a command shows its help at once.
 """
 
+# Of synthesized blur; see `data.camera_shake`.
+TARGETS = ("middle", "centroid")
+LIGHTS = ("mixed", "linear", "stored")
 LOSSES = ("l2", "charbonnier")
 DECAYS = ("exponential", "polynomial", "cosine")
 # Deconvolutions to compare with; see `classical`.

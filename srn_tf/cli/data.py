@@ -6,6 +6,7 @@ import sys
 from absl import flags
 
 from srn_tf.cli.command import FAILURE, USAGE_ERROR, require, run
+from srn_tf.options import LIGHTS, TARGETS
 
 PROGRAM = "srn-data"
 SUMMARY = """prepares training data. What it does is its first word:
@@ -52,7 +53,11 @@ _BLUR = """makes pairs from sharp photographs: each is blurred as by a hand that
 
     srn-data blur --input_path photos --output_path pairs --extent 8
     srn-test --input_path pairs/blur --sharp_path pairs/sharp --output_path restored
-They are for scoring: srn-train --sharp_path blurs photographs anew each time it sees them.
+They are for scoring. To train from, as on a GPU that would wait for blur to be made, --pack writes
+a store of many smaller pairs, on all cores, with blur from --min_blur to --max_blur:
+    srn-data blur --input_path photos --pack pairs.npz --count 4000 --max_blur 24 \\
+        --target centroid --camera_noise 1 --highlights 0.33 --optics 0.25 --jpeg 75
+    srn-train --model fast --packed pairs.npz --run_dir runs/fast
 """
 
 
@@ -194,11 +199,60 @@ def _blur_flags() -> flags.FlagValues:
         flag_values=values,
     )
     flags.DEFINE_integer("seed", 0, "of the blur.", lower_bound=0, flag_values=values)
+    _string(values, "pack", "store (.npz) to write for training, instead of a folder.")
+    flags.DEFINE_integer("count", 1000, "pairs of the store.", lower_bound=1, flag_values=values)
+    flags.DEFINE_integer(
+        "window",
+        384,
+        "side of the store's pictures, in pixels.",
+        lower_bound=16,
+        flag_values=values,
+    )
+    flags.DEFINE_integer("jobs", 0, "processes; 0: one a core.", lower_bound=0, flag_values=values)
+
+    def real(name, default, text):
+        flags.DEFINE_float(name, default, text, lower_bound=0, flag_values=values)
+
+    real("max_blur", 16.0, "largest extent in the store, in pixels.")
+    real("min_blur", 0.0, "smallest extent in the store, in pixels.")
+    real("keep_sharp", 0.0, "part of the store's pairs without blur, such as 0.1.")
+    flags.DEFINE_enum(
+        "target",
+        "middle",
+        list(TARGETS),
+        "where the sharp picture lies in the store: at the path's middle instant, or its centroid.",
+        flag_values=values,
+    )
+    flags.DEFINE_enum(
+        "light",
+        "mixed",
+        list(LIGHTS),
+        "what is averaged in the store: linear light, stored values, or mixed.",
+        flag_values=values,
+    )
+    real("camera_noise", 0.0, "factor on a sensor's noise in the store, such as 1; 0: off.")
+    real("highlights", 0.0, "part of the store's pairs with lights brighter than white.")
+    real("optics", 0.0, "part of the store's pairs out of focus, and as many sharpened; to 0.5.")
+    flags.DEFINE_integer(
+        "jpeg", 0, "lowest JPEG quality, in half of the store's pairs; 0: off.", flag_values=values
+    )
     return values
 
 
+_OF_THE_STORE = (
+    *("count", "window", "jobs", "max_blur", "min_blur", "keep_sharp", "target", "light"),
+    *("camera_noise", "highlights", "optics", "jpeg"),
+)
+
+
 def _blur(values: flags.FlagValues) -> int:
-    require(values, "input_path", "output_path")
+    require(values, "input_path")
+    if values.pack:
+        return _pack_blur(values)
+    require(values, "output_path")
+    for name in _OF_THE_STORE:
+        if values[name].present:
+            raise ValueError(f"--{name} is for a store: it needs --pack")
     from srn_tf.data import pair_list, photographs
     from srn_tf.images.files import find_images
     from srn_tf.progress import progress
@@ -207,6 +261,34 @@ def _blur(values: flags.FlagValues) -> int:
     with progress("blurring", len(photos)) as advance:
         photographs.write_pairs(photos, values.output_path, values.extent, values.seed, advance)
     print(f"pairs: {len(photos)}, in {os.path.join(values.output_path, pair_list.LIST)}")
+    return 0
+
+
+def _pack_blur(values: flags.FlagValues) -> int:
+    for name in ("output_path", "extent"):
+        if values[name].present:
+            raise ValueError(f"--{name} is for a folder of pairs: it cannot go with --pack")
+    if values.min_blur > values.max_blur or values.max_blur > 256:
+        raise ValueError("min_blur must be 0 to max_blur pixels, and max_blur at most 256")
+    if values.keep_sharp >= 1:
+        raise ValueError(f"keep_sharp must be 0 or more, below 1, not {values.keep_sharp:g}")
+    from srn_tf.data.camera import Camera
+    from srn_tf.data.photographs import SyntheticSource, pack_pairs
+    from srn_tf.progress import progress
+
+    source = SyntheticSource(
+        values.input_path,
+        crop_size=values.window,
+        max_blur=values.max_blur,
+        min_blur=values.min_blur,
+        keep_sharp=values.keep_sharp,
+        camera=Camera(values.camera_noise, values.highlights, values.optics, values.jpeg),
+        target=values.target,
+        light=values.light,
+    )
+    with progress("blurring", values.count) as advance:
+        pack_pairs(source, values.pack, values.count, values.seed, values.jobs, advance)
+    print(f"pairs: {values.count}, in {values.pack}")
     return 0
 
 

@@ -33,14 +33,26 @@ class AugmentedSource:
         saturation: float = 0.0,
         jpeg: int = 0,
     ):
-        self._source = source
+        self.source = source
         self.crop_size = source.crop_size
         self.names, self.stamps, self.notes = source.names, source.stamps, source.notes
         self.flips, self.turns = flips, turns
         self.noise, self.saturation, self.jpeg = noise, saturation, jpeg
 
     def __len__(self) -> int:
-        return len(self._source)
+        return len(self.source)
+
+    def draw(self, rng: np.random.Generator) -> tuple[bool, int, np.float32, np.float32]:
+        """What happens to an example: whether it is mirrored, its right angles, the factor on its
+        distance from gray, and the deviation of its noise."""
+        return (
+            bool(self.flips and rng.random() < 0.5),
+            int(rng.integers(4)) if self.turns else 0,
+            np.float32(rng.uniform(1 - self.saturation, 1 + self.saturation))
+            if self.saturation
+            else np.float32(1),
+            np.float32(rng.uniform(0, self.noise)) if self.noise else np.float32(0),
+        )
 
     def example(self, index: int, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
         """The pictures of the source, all changed alike; noise and JPEG are the blurred one's.
@@ -48,18 +60,16 @@ class AugmentedSource:
         Raises:
             ValueError: as the source.
         """
-        pair = np.stack(self._source.example(index, rng))
-        if self.flips and rng.random() < 0.5:
+        pair = np.stack(self.source.example(index, rng))
+        flip, turn, saturation, deviation = self.draw(rng)
+        if flip:
             pair = pair[:, :, ::-1]
-        if self.turns:
-            pair = np.rot90(pair, rng.integers(4), axes=(1, 2))
+        pair = np.rot90(pair, turn, axes=(1, 2))
         if self.saturation:
             luma = (pair @ np.float32(LUMA))[..., np.newaxis]
-            factor = np.float32(rng.uniform(1 - self.saturation, 1 + self.saturation))
-            pair = _to_uint8(luma + factor * (pair - luma))
+            pair = _to_uint8(luma + saturation * (pair - luma))
         blurred, *others = pair
         if self.noise:
-            deviation = np.float32(rng.uniform(0, self.noise))
             noise = rng.standard_normal(blurred.shape, dtype=np.float32)
             blurred = _to_uint8(blurred + deviation * noise)
         if self.jpeg and rng.random() < 0.5:

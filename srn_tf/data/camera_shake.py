@@ -18,8 +18,6 @@ import numpy as np
 
 from srn_tf.data.camera import LIGHT, Camera, light_from, values_from
 
-TARGETS = ("middle", "centroid")
-LIGHTS = ("mixed", "linear", "stored")
 # The focal length, in longer sides of the picture: 25 to 85 mm on a camera of 36 mm x 24 mm.
 _FOCAL_LENGTHS = (0.7, 2.4)
 # Roll and zoom move a pixel at the border of the picture by up to this part of the extent.

@@ -23,7 +23,8 @@ def random_corner(rng: np.random.Generator, shape, size: int) -> tuple[int, int]
 
 
 @functools.lru_cache(2)
-def _order(seed: int, epoch: int, count: int) -> np.ndarray:
+def order(seed: int, epoch: int, count: int) -> np.ndarray:
+    """Which example comes when in an epoch: a permutation of `count`."""
     return np.random.default_rng([seed, epoch]).permutation(count)
 
 
@@ -44,7 +45,7 @@ def make_batch(source, positions, seed: int) -> np.ndarray:
     """
     count, pixels = len(source), None
     for row, position in enumerate(map(int, positions)):
-        index = int(_order(seed, position // count, count)[position % count])
+        index = int(order(seed, position // count, count)[position % count])
         rng = np.random.default_rng([seed, position])
         pictures = source.example(index, rng)
         if pixels is None:

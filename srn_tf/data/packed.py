@@ -100,7 +100,8 @@ def verify(path, advance=lambda: None) -> int:
 class PackedSource:
     """Random crops of the pairs of a store: those of the list that it was made of.
 
-    See `pair_list.PairSource`. The checksums of pairs are compared by `verify` alone.
+    See `pair_list.PairSource`. The checksums of pairs are compared by `verify` alone. `pairs` are
+    all of them, uint8 [pictures, height, width, 3]: sharp, blurred, and what comes with it.
 
     Args:
         path: the file.
@@ -116,17 +117,17 @@ class PackedSource:
         with _opened(path) as (archive, content), open(path, "rb") as file:
             members = [archive.getinfo(_member(index)) for index in range(len(content["names"]))]
             mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-            self._pairs = [_array(mapped, member) for member in members]
+            self.pairs = [_array(mapped, member) for member in members]
         self.crop_size = crop_size
         self.names, self.notes = content["names"], content["notes"]
         self.stamps = [member.CRC for member in members]
-        if (count := len(self._pairs[0])) != pictures:
+        if (count := len(self.pairs[0])) != pictures:
             raise ValueError(
-                f"{path}: holds {count} pictures for each pair, and the network learns from {pictures}"
+                f"{path}: holds {count} pictures a pair, and the network learns from {pictures}"
             )
         problems = [
             size_problem(f"{path}: pair {name}", pair.shape[1:3], crop_size)
-            for name, pair in zip(self.names, self._pairs, strict=True)
+            for name, pair in zip(self.names, self.pairs, strict=True)
         ]
         refuse([problem for problem in problems if problem])
 
@@ -135,7 +136,7 @@ class PackedSource:
 
     def example(self, index: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """(blurred, sharp) crop, both uint8 [crop_size, crop_size, 3], read-only."""
-        sharp, *blurred = self._pairs[index]
+        sharp, *blurred = self.pairs[index]
         return random_crop(rng, (*blurred, sharp), self.crop_size)
 
 

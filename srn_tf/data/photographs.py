@@ -12,7 +12,9 @@ from srn_tf.data.camera import Camera
 from srn_tf.data.camera_shake import shake
 from srn_tf.data.checks import check_headers, path_problem, refuse, refuse_if_small
 from srn_tf.data.examples import random_corner
+from srn_tf.data.packed import pack
 from srn_tf.data.pair_list import LIST
+from srn_tf.data.pool import process_pool
 from srn_tf.images.files import find_images
 from srn_tf.images.rgb import read_image, write_image
 
@@ -107,8 +109,28 @@ class DrawnPairs:
 
     def read(self, i: int) -> tuple[np.ndarray, np.ndarray]:
         """Pair i: (blurred, sharp), uint8 [crop_size, crop_size, 3]."""
-        cv2.setNumThreads(1)  # the pairs share the cores
         return self._source.example(self._order[i], np.random.default_rng([self._seed, i]))
+
+
+def pack_pairs(
+    source: SyntheticSource, path, count: int, seed: int, jobs: int = 0, advance=lambda: None
+) -> None:
+    """Draws pairs once and writes them into a store, as many at a time as there are cores.
+
+    The same arguments give the same file to the last byte, whatever `jobs` is.
+
+    Args:
+        source: gives crops, which become the pictures of the pairs.
+        path: the file, as for `packed.pack`.
+        count: how many pairs.
+        seed: of order, crops and blur.
+        jobs: processes; 0: one for each core.
+        advance: called after each pair.
+
+    Raises:
+        ValueError: as `packed.pack` and the source.
+    """
+    pack(DrawnPairs(source, count, seed), path, advance, process_pool(jobs))
 
 
 def write_pairs(photos, folder, extent: float, seed: int, advance=lambda: None) -> None:

@@ -8,15 +8,13 @@ import collections
 import concurrent.futures
 import contextlib
 import functools
-import multiprocessing
-import os
 import signal
 import threading
 
-import cv2
 import numpy as np
 
 from srn_tf.data.examples import make_batch
+from srn_tf.data.pool import cores, process_pool
 from srn_tf.data.sources import create_source
 from srn_tf.training.config import TrainingConfig
 
@@ -39,16 +37,13 @@ class BatchProcesses:
     """
 
     def __init__(self, config: TrainingConfig, first: int, last: int, processes: int = 0):
-        processes = processes or _cores()
-        # Not forked, which would copy a process that has threads.
-        context = multiprocessing.get_context("spawn")
-        self._pool = concurrent.futures.ProcessPoolExecutor(processes, context, _begin)
+        self._pool = process_pool(processes)
         size = config.batch_size
         self._submitted = (
             self._pool.submit(_make, config, range(step * size, (step + 1) * size))
             for step in range(first, last)
         )
-        self._wanted = _AHEAD * processes
+        self._wanted = _AHEAD * (processes or cores())
         self._ahead = collections.deque()
 
     def __enter__(self):
@@ -87,10 +82,6 @@ def _one_line_error():
         raise OSError("a process that makes the batches has died; was memory short?") from None
 
 
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-
-
 @contextlib.contextmanager
 def _ctrl_c_ignored():
     """Processes begun inside leave Ctrl-C, which reaches them too, to this one."""
@@ -102,18 +93,6 @@ def _ctrl_c_ignored():
         yield
     finally:
         signal.signal(signal.SIGINT, previous)
-
-
-def _begin() -> None:
-    """What each process begins with."""
-    cv2.setNumThreads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of one begun later, as of those at first
-
-    def end_with_the_parent():
-        multiprocessing.parent_process().join()
-        os._exit(1)
-
-    threading.Thread(target=end_with_the_parent, daemon=True).start()
 
 
 _source = functools.lru_cache(1)(create_source)

@@ -14,7 +14,6 @@ from srn_tf.networks.layers import CELLS, Composite, Decoder, Encoder, weights_o
 from srn_tf.networks.multiscale import MultiScaleNetwork
 from srn_tf.networks.pyramid import from_patches, to_patches
 
-
 # Logit that the blurred picture has before its candidates, in a network that has learnt nothing:
 # softmax then gives it nearly all.
 _START = 3.0
