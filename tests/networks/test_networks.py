@@ -9,8 +9,8 @@ from reference import golden
 
 import srn_tf
 from srn_tf.networks.create import restore
-from srn_tf.networks.layers import ConvLSTMCell, ConvRNNCell, DoublingConv
-from srn_tf.networks.pyramid import pad_to_multiple, pyramid, upsample
+from srn_tf.networks.layers import ChannelNorm, ConvLSTMCell, ConvRNNCell, DoublingConv, SumCell
+from srn_tf.networks.pyramid import from_patches, pad_to_multiple, pyramid, to_patches, upsample
 
 
 @pytest.mark.parametrize("name", ["lstm", "gray", "color", "mscnn", "pss_nsc"])
@@ -29,6 +29,9 @@ def test_forward_pass_gives_the_authors_numbers(name):
         ("color", 6_881_251),
         ("color_lstm", 8_061_411),
         ("color_lstm_residual", 8_061_411),
+        ("fast", 7_284_784),
+        ("fast_small", 2_548_848),
+        ("chooser", 2_622_640),
         ("ss", 2_731_619),
         ("sc", 8_194_857),
         ("wo_r", 2_731_619),
@@ -116,6 +119,58 @@ def test_conv_rnn_equation():
     np.testing.assert_allclose(np.ravel(state), new_hidden, atol=1e-6)
     expected = new_hidden @ v.kernel.numpy()[1, 1] + v.bias.numpy()
     np.testing.assert_allclose(np.ravel(output), expected, atol=1e-6)
+
+
+def test_sum_cell_equation():
+    rng = np.random.default_rng(0)
+    cell = SumCell(2)
+    x, hidden = (rng.normal(size=(1, 1, 1, 2)).astype(np.float32) for _ in range(2))
+    cell(x)
+    randomize(cell, scale=1.0)
+    kernel, bias = cell.conv.kernel.numpy()[1, 1], cell.conv.bias.numpy()
+    for state, seen in ((None, x), ((hidden,), x + hidden)):
+        output, (new,) = cell(x, state)
+        np.testing.assert_allclose(np.ravel(output), np.maximum(seen.ravel() @ kernel + bias, 0))
+        np.testing.assert_array_equal(new, output)
+
+
+def test_channel_norm_divides_each_pixel_by_its_root_mean_square():
+    x = np.random.default_rng(0).normal(size=(1, 2, 3, 4)).astype(np.float32)
+    norm = ChannelNorm(4)
+    norm.scale.assign([1, 2, 3, 4])
+    expected = x / np.sqrt((x**2).mean(-1, keepdims=True)) * [1, 2, 3, 4]
+    np.testing.assert_allclose(norm(x), expected, rtol=1e-4)
+
+
+def test_patches_are_squares_and_come_back():
+    x = np.arange(2 * 8 * 12 * 3, dtype=np.float32).reshape(2, 8, 12, 3)
+    patches = to_patches(x, 4)
+    np.testing.assert_array_equal(patches, tf.nn.space_to_depth(x, 4))
+    np.testing.assert_array_equal(patches[1, 1, 2], x[1, 4:8, 8:12].ravel())
+    np.testing.assert_array_equal(from_patches(patches, 4), x)
+
+
+def test_candidates_are_weighted_for_each_pixel():
+    small = {"widths": (4, 6), "blocks": 1, "scales": 1, "patch": 2}
+    model = srn_tf.create_model("chooser", candidates=2, hints=1, **small)
+    pictures = np.random.default_rng(0).random((1, 8, 8, 12)).astype(np.float32)
+    blurred, first, second = (pictures[..., i : i + 3] for i in (0, 3, 6))
+    mostly_blurred = np.exp([3, 0, 0]) / np.exp([3, 0, 0]).sum()
+
+    def mean(weights):
+        return sum(w * p for w, p in zip(weights, (blurred, first, second), strict=True))
+
+    np.testing.assert_allclose(model(pictures)[-1], mean(mostly_blurred), atol=1e-6)
+    # Each pixel of a patch has a correction of 3 channels, then 3 weights.
+    bias = np.zeros((4, 6))
+    bias[:, :3] = [0.1, 0.2, 0.3]
+    bias[:, 3:] = [-3, 1, 2]
+    output_conv = model.networks[0].decoder.output_conv
+    # Channels of a patch lie row by row, and pixel by pixel.
+    output_conv.bias.assign(bias.ravel())
+    weights = np.exp([0, 1, 2]) / np.exp([0, 1, 2]).sum()
+    expected = mean(weights) + np.float32([0.1, 0.2, 0.3])
+    np.testing.assert_allclose(model(pictures)[-1], expected, atol=1e-6)
 
 
 def test_doubling_conv_is_a_transposed_convolution():

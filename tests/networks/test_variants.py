@@ -16,7 +16,7 @@ from srn_tf.training.optimizer import create_optimizer
 from srn_tf.training.tensorflow_trainer import Trainer
 
 SMALL_OF = {
-    srn_tf.ModelConfig: {"kernel_size": 3, "widths": (4, 6)},
+    srn_tf.ModelConfig: {"kernel_size": 3, "widths": (4, 6), "blocks": 2},
     type(MODELS["mscnn"]): {"kernel_size": 3, "width": 4, "blocks": 2},
     type(MODELS["pss_nsc"]): {"widths": (4, 6, 8)},
 }
@@ -26,16 +26,18 @@ def small(name: str):
     return srn_tf.create_model(name, **SMALL_OF[type(MODELS[name])])
 
 
-def example(channels: int, seed: int = 0):
-    return np.random.default_rng(seed).random((2, 1, 16, 16, channels)).astype(np.float32)
+def example(channels: int, seed: int = 0, size: int = 16):
+    return np.random.default_rng(seed).random((2, 1, size, size, channels)).astype(np.float32)
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_each_model_trains_restores_and_is_saved(name, tmp_path, photo):
     model = small(name)
-    config = TrainingConfig(name, model.config, sharp_path="unused", lr=1e-3)
+    config = TrainingConfig(name, model.config, packed="unused", lr=1e-3)
     trainer = Trainer(model, create_optimizer(config, 100))
-    blurred, sharp = example(model.config.channels)
+    size = max(16, model.config.size_multiple)
+    blurred, sharp = example(model.config.input_channels, size=size)
+    sharp = sharp[..., : model.config.channels]
     losses = [float(trainer.step(blurred, sharp)["loss"]) for _ in range(8)]
     assert losses[-1] < losses[0]
     _, gradients = trainer.loss_and_gradients(blurred, sharp)
