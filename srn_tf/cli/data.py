@@ -1,11 +1,14 @@
 """srn-data: makes, finds and packs training pairs."""
 
+import dataclasses
 import os
 import sys
 
 from absl import flags
 
-from srn_tf.cli.command import FAILURE, USAGE_ERROR, require, run
+from srn_tf import UserError
+from srn_tf.cli.command import FAILURE, USAGE_ERROR, Flags, require, run
+from srn_tf.data.config import FrameRules
 
 PROGRAM = "srn-data"
 SUMMARY = """prepares training data. What it does is its first word:
@@ -56,24 +59,18 @@ They are for scoring: srn-train --sharp_path blurs photographs anew each time it
 """
 
 
-def _string(values, name, text) -> None:
-    flags.DEFINE_string(name, None, text, flag_values=values)
-
-
 def _list_flags() -> flags.FlagValues:
-    values = flags.FlagValues()
-    _string(values, "root", "folder to look in; paths in the list start from it.")
-    _string(values, "output", "data list to write.")
-    flags.DEFINE_boolean(
-        "gamma", False, "take GOPRO's blur_gamma (the paper: blur).", flag_values=values
-    )
-    return values
+    define = Flags()
+    define.string("root", "folder to look in; paths in the list start from it.")
+    define.string("output", "data list to write.")
+    define.switch("gamma", "take GOPRO's blur_gamma (the paper: blur).")
+    return define.values
 
 
 def _list(values: flags.FlagValues) -> int:
     require(values, "root", "output")
     if os.path.exists(values.output):
-        raise ValueError(f"{values.output}: exists already; choose another or remove it first")
+        raise UserError(f"{values.output}: exists already; choose another or remove it first")
     from srn_tf.atomic import atomic_file
     from srn_tf.data.layouts import find_pairs
 
@@ -85,7 +82,7 @@ def _list(values: flags.FlagValues) -> int:
     left_out = f"without partner: {len(found.alone)}, of different size: "
     left_out += str(len(found.of_different_size))
     if not found.pairs:
-        raise ValueError(f"{values.root}: no pairs; {left_out}")
+        raise UserError(f"{values.root}: no pairs; {left_out}")
     with atomic_file(values.output) as temporary:
         temporary.write_text("".join(f"{sharp} {blurred}\n" for sharp, blurred in found.pairs))
     print(f"pairs: {len(found.pairs)}, in {values.output}; {left_out}")
@@ -93,11 +90,11 @@ def _list(values: flags.FlagValues) -> int:
 
 
 def _pack_flags() -> flags.FlagValues:
-    values = flags.FlagValues()
-    _string(values, "datalist", "file of pairs: `sharp blurred` a line.")
-    _string(values, "data_root", "folder the paths of the data list start from; default: this one.")
-    _string(values, "output", "file to write, ending in .npz.")
-    return values
+    define = Flags()
+    define.string("datalist", "file of pairs: `sharp blurred` a line.")
+    define.string("data_root", "folder its paths start from; default: this one.")
+    define.string("output", "file to write, ending in .npz.")
+    return define.values
 
 
 def _pack(values: flags.FlagValues) -> int:
@@ -117,9 +114,9 @@ def _pack(values: flags.FlagValues) -> int:
 
 
 def _verify_flags() -> flags.FlagValues:
-    values = flags.FlagValues()
-    _string(values, "packed", "file that srn-data pack wrote.")
-    return values
+    define = Flags()
+    define.string("packed", "file that srn-data pack wrote.")
+    return define.values
 
 
 def _verify(values: flags.FlagValues) -> int:
@@ -134,23 +131,16 @@ def _verify(values: flags.FlagValues) -> int:
 
 
 def _from_flags() -> flags.FlagValues:
-    values = flags.FlagValues()
-    _string(values, "input_path", "video or folder of frames, or a folder of such.")
-    _string(values, "output_path", "folder to write, which must not exist.")
-
-    def define(kind, name, default, text, *bounds):
-        getattr(flags, f"DEFINE_{kind}")(name, default, text, *bounds, flag_values=values)
-
-    # The defaults are those of frames.Rules, which would bring NumPy along.
-    define("integer", "min_frames", 7, "fewest frames of a pair, odd.")
-    define("integer", "max_frames", 13, "most frames of a pair, odd.")
-    define("boolean", "linear_light", False, "average light (gamma 2.2) instead of values.")
-    define("float", "min_motion", 1.0, "mean motion under which frames are left out, in pixels.", 0)
-    define(
-        "float", "max_change", 20.0, "change above which a scene ends, in grey levels of 255.", 0
-    )
-    define("integer", "seed", 0, "of the numbers of frames.", 0)
-    return values
+    define = Flags({field.name: field.default for field in dataclasses.fields(FrameRules)})
+    define.string("input_path", "video or folder of frames, or a folder of such.")
+    define.string("output_path", "folder to write, which must not exist.")
+    define.integer("min_frames", "fewest frames of a pair, odd.")
+    define.integer("max_frames", "most frames of a pair, odd.")
+    define.switch("linear_light", "average light (gamma 2.2) instead of values.")
+    define.real("min_motion", "mean motion under which frames are left out, in pixels.", low=0)
+    define.real("max_change", "change above which a scene ends, in grey levels of 255.", low=0)
+    define.integer("seed", "of the numbers of frames.", low=0)
+    return define.values
 
 
 def _from(values: flags.FlagValues, kind: str) -> int:
@@ -158,8 +148,8 @@ def _from(values: flags.FlagValues, kind: str) -> int:
     from srn_tf.data import frames
     from srn_tf.progress import progress
 
-    names = ("min_frames", "max_frames", "linear_light", "min_motion", "max_change", "seed")
-    rules = frames.Rules(**{name: values[name].value for name in names})
+    names = [field.name for field in dataclasses.fields(FrameRules)]
+    rules = FrameRules(**{name: values[name].value for name in names})
     sequences = getattr(frames, kind)(values.input_path)
     with progress("averaging", sum(sequence.length for sequence in sequences)) as advance:
         counts = frames.write_pairs(sequences, values.output_path, rules, advance)
@@ -182,19 +172,12 @@ def _from(values: flags.FlagValues, kind: str) -> int:
 
 
 def _blur_flags() -> flags.FlagValues:
-    values = flags.FlagValues()
-    _string(values, "input_path", "folder of sharp photographs.")
-    _string(values, "output_path", "folder to write, which must not exist.")
-    flags.DEFINE_float(
-        "extent",
-        8.0,
-        "largest distance on the camera's path, in pixels.",
-        lower_bound=0,
-        upper_bound=256,
-        flag_values=values,
-    )
-    flags.DEFINE_integer("seed", 0, "of the blur.", lower_bound=0, flag_values=values)
-    return values
+    define = Flags()
+    define.string("input_path", "folder of sharp photographs.")
+    define.string("output_path", "folder to write, which must not exist.")
+    define.real("extent", "largest distance on the camera's path, in pixels.", 8.0, 0, 256)
+    define.integer("seed", "of the blur.", 0, low=0)
+    return define.values
 
 
 def _blur(values: flags.FlagValues) -> int:

@@ -20,6 +20,7 @@ import zipfile
 
 import numpy as np
 
+from srn_tf import UserError
 from srn_tf.atomic import atomic_file
 from srn_tf.data.checks import refuse, size_problem
 from srn_tf.data.examples import random_crop
@@ -35,18 +36,18 @@ def pack(source, path, advance=lambda: None) -> None:
 
     Args:
         source: has a length, `names`, `notes`, and `read(index)` -> (blurred, sharp); see
-            `pair_list.PairSource`.
+            `examples.Source`.
         path: the file, ending in .npz, which must not exist.
         advance: called after each pair.
 
     Raises:
-        ValueError: if `path` exists or is named otherwise; what the source raises.
+        UserError: if `path` exists or is named otherwise; what the source raises.
     """
     path = pathlib.Path(path)
     if path.suffix != ".npz":
-        raise ValueError(f"{path}: the name must end in .npz")
+        raise UserError(f"{path}: the name must end in .npz")
     if path.exists():
-        raise ValueError(f"{path}: exists already; choose another name or remove it first")
+        raise UserError(f"{path}: exists already; choose another name or remove it first")
     workers = os.cpu_count() or 1
     with (
         atomic_file(path) as temporary,
@@ -81,7 +82,7 @@ def verify(path, advance=lambda: None) -> int:
         How many pairs there are.
 
     Raises:
-        ValueError: naming the first pair that is damaged.
+        UserError: naming the first pair that is damaged.
     """
     with _opened(path) as (archive, content):
         for index, name in enumerate(content["names"]):
@@ -90,7 +91,7 @@ def verify(path, advance=lambda: None) -> int:
                     while file.read(1 << 20):
                         pass
             except Exception as error:
-                raise ValueError(f"{path}: pair {index} ({name}) is damaged: {error}") from None
+                raise UserError(f"{path}: pair {index} ({name}) is damaged: {error}") from None
             advance()
     return len(content["names"])
 
@@ -98,10 +99,10 @@ def verify(path, advance=lambda: None) -> int:
 class PackedSource:
     """Random crops of the pairs of a store: those of the list that it was made of.
 
-    See `pair_list.PairSource`. The checksums of pairs are compared by `verify` alone.
+    See `examples.Source`. The checksums of pairs are compared by `verify` alone.
 
     Raises:
-        ValueError: if the file is not a whole store, or has pictures smaller than the crop.
+        UserError: if the file is not a whole store, or has pictures smaller than the crop.
     """
 
     def __init__(self, path, crop_size: int):
@@ -111,7 +112,7 @@ class PackedSource:
             self._pairs = [_array(mapped, member) for member in members]
         self.crop_size = crop_size
         self.names, self.notes = content["names"], content["notes"]
-        self.stamps = [member.CRC for member in members]
+        self.content_marks = [str(member.CRC) for member in members]
         problems = [
             size_problem(f"{path}: pair {name}", pair.shape[1:3], crop_size)
             for name, pair in zip(self.names, self._pairs, strict=True)
@@ -136,21 +137,21 @@ def _opened(path):
     """Gives the archive and what its `pairs.json` says.
 
     Raises:
-        ValueError: for whatever goes wrong inside, because of a damaged file.
+        UserError: for whatever goes wrong inside, because of a damaged file.
     """
     try:
         with zipfile.ZipFile(path) as archive:
             content = json.loads(archive.read(_DIRECTORY))
             if content["format"] != _FORMAT:
-                raise ValueError(f"{content['format']} instead of {_FORMAT}")
+                raise UserError(f"{content['format']} instead of {_FORMAT}")
             yield archive, content
     except OSError as error:
         reason = error.strerror or f"damaged: {error}"
-        raise ValueError(f"{path}: cannot be read ({reason})") from None
+        raise UserError(f"{path}: cannot be read ({reason})") from None
     except Exception as error:  # whatever parser a wrong byte has reached
         if str(error).startswith(f"{path}: "):
             raise
-        raise ValueError(
+        raise UserError(
             f"{path}: not a store of pairs, or not written whole ({error}); srn-data pack makes one"
         ) from None
 
@@ -174,5 +175,5 @@ def _array(mapped: mmap.mmap, member: zipfile.ZipInfo) -> np.ndarray:
         or member.file_size != header.tell() + pair.nbytes
         or (dtype, pair.ndim, shape[0], shape[-1]) != (np.uint8, 4, 2, 3)
     ):
-        raise ValueError(f"{member.filename} is no pair")
+        raise UserError(f"{member.filename} is no pair")
     return pair

@@ -1,14 +1,16 @@
 """Training pairs from sharp photographs, with blur made by `camera_shake`."""
 
+import functools
 import pathlib
 
 import cv2
 import numpy as np
 
+from srn_tf import UserError
 from srn_tf.atomic import atomic_folder
 from srn_tf.data.camera_shake import shake
 from srn_tf.data.checks import check_headers, path_problem, refuse, refuse_if_small
-from srn_tf.data.examples import random_corner
+from srn_tf.data.examples import content_mark, random_corner
 from srn_tf.data.pair_list import LIST
 from srn_tf.images.files import find_images
 from srn_tf.images.rgb import read_image, write_image
@@ -18,7 +20,7 @@ _EXPOSURES = (0.2, 1.0)
 
 
 class SyntheticSource:
-    """Random crops of a folder's sharp photographs with random blur; see `pair_list.PairSource`.
+    """Random crops of a folder's sharp photographs with random blur; see `examples.Source`.
 
     Args:
         folder: photographs, each at least `crop_size` wide and high.
@@ -28,26 +30,33 @@ class SyntheticSource:
             small photographs are sharper from pixel to pixel than the frames of a video.
         keep_sharp: this part of the crops gets no blur, so that a network learns to leave sharp
             pictures alone.
+        check: look at the headers of all photographs.
 
     Raises:
-        ValueError: if there is no such folder, or a photograph is smaller than the crop.
+        UserError: if there is no such folder, or a photograph is smaller than the crop.
     """
 
     def __init__(
         self,
         folder,
         crop_size: int,
+        *,
         max_blur: float,
         min_blur: float = 0.0,
         magnify: float = 1.0,
         keep_sharp: float = 0.0,
+        check: bool = True,
     ):
         self.paths = find_images(folder)
         self.names = [path.name for path in self.paths]
-        self.notes = check_headers([("", (path,)) for path in self.paths], crop_size)
-        self.stamps = [path.stat().st_size for path in self.paths]
+        groups = [("", (path,)) for path in self.paths] if check else []
+        self.notes = check_headers(groups, crop_size)
         self.crop_size, self.min_blur, self.max_blur = crop_size, min_blur, max_blur
         self.magnify, self.keep_sharp = magnify, keep_sharp
+
+    @functools.cached_property
+    def content_marks(self) -> list[str]:
+        return [content_mark(path) for path in self.paths]
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -56,7 +65,7 @@ class SyntheticSource:
         """(blurred, sharp) crop, both uint8 [crop_size, crop_size, 3].
 
         Raises:
-            ValueError: if the photograph cannot be read.
+            UserError: if the photograph cannot be read.
         """
         photo = read_image(self.paths[index])
         refuse_if_small(self.paths[index], photo, self.crop_size)
@@ -87,13 +96,13 @@ def write_pairs(photos, folder, extent: float, seed: int, advance=lambda: None) 
         advance: called after each photograph.
 
     Raises:
-        ValueError: if `folder` exists, two photographs have one name, one has a name that a list
+        UserError: if `folder` exists, two photographs have one name, one has a name that a list
             cannot hold, or one cannot be read.
     """
     names = [f"{pathlib.Path(photo).stem}.png" for photo in photos]
     for name in names:
         if names.count(name) > 1:
-            raise ValueError(f"two photographs would become {name}; rename one")
+            raise UserError(f"two photographs would become {name}; rename one")
     refuse([problem for name in names if (problem := path_problem(f"sharp/{name}"))])
     with atomic_folder(folder) as temporary:
         for i, (photo, name) in enumerate(zip(photos, names, strict=True)):

@@ -3,7 +3,8 @@
 import numpy as np
 import tensorflow as tf
 
-from srn_tf.data.examples import make_batch
+from srn_tf import UserError
+from srn_tf.data.examples import Source, make_batch
 from srn_tf.images.rgb import LUMA
 
 
@@ -11,7 +12,7 @@ class Batches:
     """An endless stream of training batches, from any step on.
 
     Args:
-        source: has a length, and `example(index, rng)` -> (blurred, sharp), uint8 [size, size, 3].
+        source: of the examples.
         batch_size: examples a batch, of all workers together.
         channels: 3, or 1 for luma.
         seed: of order and crops.
@@ -23,12 +24,12 @@ class Batches:
     It raises what the source raises.
 
     Raises:
-        ValueError: if the batch cannot be shared evenly.
+        UserError: if the batch cannot be shared evenly.
     """
 
     def __init__(
         self,
-        source,
+        source: Source,
         batch_size: int,
         channels: int,
         seed: int,
@@ -39,7 +40,7 @@ class Batches:
         self._error = None
         worker, workers = share
         if batch_size % workers:
-            raise ValueError(f"batch_size {batch_size} must be a multiple of the {workers} workers")
+            raise UserError(f"batch_size {batch_size} must be a multiple of the {workers} workers")
         rows = batch_size // workers
         size = source.crop_size
 
@@ -72,4 +73,4 @@ class Batches:
         try:
             yield from self._dataset
         except tf.errors.OpError as error:
-            raise (self._error or ValueError(str(error))) from None
+            raise (self._error or error) from None

@@ -10,7 +10,7 @@ network start from zeros.
 import keras
 from keras import ops
 
-from srn_tf.networks.configs import ModelConfig
+from srn_tf.networks.configs import SRNConfig
 
 
 class Composite(keras.layers.Layer):
@@ -59,7 +59,7 @@ class PlainBlock(ResBlock):
         return ops.relu(self.conv2(self.conv1(x)))
 
 
-def _blocks(config: ModelConfig, level: int, names, dtype) -> list:
+def _blocks(config: SRNConfig, level: int, names, dtype) -> list:
     block = {"residual": ResBlock, "plain": PlainBlock}[config.block]
     identity = config.residual and config.block == "residual"
     options = {"identity": identity, "dtype": dtype}
@@ -70,7 +70,7 @@ def _blocks(config: ModelConfig, level: int, names, dtype) -> list:
 class Encoder(Composite):
     """One strided convolution and some blocks a level; gives the features of every level."""
 
-    def __init__(self, config: ModelConfig, **kwargs):
+    def __init__(self, config: SRNConfig, **kwargs):
         super().__init__(**kwargs)
         self.levels = []
         for level, width in enumerate(config.widths, start=1):
@@ -133,7 +133,7 @@ class DoublingConv(keras.layers.Conv2DTranspose):
 class Decoder(Composite):
     """Blocks and a transposed convolution a level, plus the encoder's features of that level."""
 
-    def __init__(self, config: ModelConfig, **kwargs):
+    def __init__(self, config: SRNConfig, **kwargs):
         super().__init__(**kwargs)
         self.skips = config.stride == 2
         self.levels = []
@@ -152,7 +152,7 @@ class Decoder(Composite):
             dtype=self.dtype_policy,
         )
 
-    def _enlarge(self, config: ModelConfig, level: int):
+    def _enlarge(self, config: SRNConfig, level: int):
         options = {
             "activation": "relu",
             "name": f"dec{level}_{config.blocks + 1}",

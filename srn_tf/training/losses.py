@@ -22,6 +22,11 @@ def l2_of_scales(sharp, outputs) -> list:
     ]
 
 
+def weighted_loss(losses, weights):
+    """The loss, a float32 scalar: the sum of the scales' losses, float32 [scales], by weight."""
+    return ops.sum(losses * weights)
+
+
 def multi_scale_l2(sharp, outputs):
-    """The loss, a float32 scalar: the sum of `l2_of_scales`."""
+    """The loss of the paper, all weights 1: the sum of `l2_of_scales`."""
     return sum(l2_of_scales(sharp, outputs))

@@ -4,6 +4,7 @@ import contextlib
 
 import keras
 
+from srn_tf import UserError
 from srn_tf.options import DECAYS
 from srn_tf.training.config import TrainingConfig
 
@@ -20,7 +21,7 @@ def learning_rate_schedule(decay: str, lr: float, end_lr: float, max_steps: int)
         max_steps: length of the run.
 
     Raises:
-        ValueError: for an unknown decay.
+        UserError: for an unknown decay.
     """
     if decay == "exponential":
         return keras.optimizers.schedules.ExponentialDecay(lr, max_steps, end_lr / lr)
@@ -28,7 +29,7 @@ def learning_rate_schedule(decay: str, lr: float, end_lr: float, max_steps: int)
         return keras.optimizers.schedules.PolynomialDecay(lr, max_steps, 0.0, power=0.3)
     if decay == "cosine":
         return keras.optimizers.schedules.CosineDecay(lr, max_steps, alpha=end_lr / lr)
-    raise ValueError(f"decay must be one of {', '.join(DECAYS)}, not {decay!r}")
+    raise UserError(f"decay must be one of {', '.join(DECAYS)}, not {decay!r}")
 
 
 def create_optimizer(config: TrainingConfig, max_steps: int):
