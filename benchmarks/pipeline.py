@@ -18,14 +18,13 @@ import numpy as np
 import skimage.data
 from timing import arguments, cores, table, without_gpu, write_results
 
+from srn_tf.data.config import DataConfig
 from srn_tf.data.packed import PackedSource, pack
 from srn_tf.data.pair_list import PairSource
 from srn_tf.data.photographs import SyntheticSource
 from srn_tf.data.pipeline import Batches
 from srn_tf.data.processes import BatchProcesses
 from srn_tf.images.rgb import write_image
-from srn_tf.networks.configs import model_config
-from srn_tf.training.config import TrainingConfig
 
 WARM_UP = 6  # batches: what is read ahead, and TensorFlow's choice of how many threads
 
@@ -76,15 +75,9 @@ def through_pipeline(source, options) -> tuple[float, float]:
 def through_processes(folder, source, options) -> tuple[float, float]:
     """What comes out of the processes that feed JAX; their processor time is not known here."""
     count = max(4, round(options.seconds * one_thread(source) / options.batch_size))
-    config = TrainingConfig(
-        "color",
-        model_config("color"),
-        sharp_path=str(folder),
-        crop_size=options.crop_size,
-        batch_size=options.batch_size,
-    )
+    config = DataConfig(sharp_path=str(folder), crop_size=options.crop_size)
     warm_up = 3 * cores() + WARM_UP
-    with BatchProcesses(config, 0, 2 * warm_up + count) as batches:
+    with BatchProcesses(config, options.batch_size, 0, 0, 2 * warm_up + count) as batches:
         for _ in itertools.islice(batches, warm_up):
             pass
         rate, _ = timed(count * options.batch_size, lambda: list(itertools.islice(batches, count)))

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from srn_tf.networks.configs import ModelConfig
+from srn_tf.networks.configs import SRNConfig
 
 
 class SameConv(nn.Conv2d):
@@ -38,7 +38,7 @@ class ResBlock(nn.Module):
 class ScaleNetwork(nn.Module):
     """Encoder, ConvLSTM where there is one, and decoder."""
 
-    def __init__(self, config: ModelConfig):
+    def __init__(self, config: SRNConfig):
         super().__init__()
         size = config.kernel_size
 
@@ -104,7 +104,7 @@ class TorchNetwork(nn.Module):
     def __init__(self, model, dtype=torch.bfloat16, training: bool = False):
         super().__init__()
         config = self.config = model.config
-        fits = isinstance(config, ModelConfig) and config.shared and config.stride == 2
+        fits = isinstance(config, SRNConfig) and config.shared and config.stride == 2
         if not (fits and config.block == "residual" and config.recurrence in ("lstm", "none")):
             raise ValueError("the PyTorch network is not written for this model")
         self.dtype = dtype

@@ -11,6 +11,7 @@ import os
 from network import COLUMNS, MALLOC, MATMUL, compare
 from timing import arguments, checked_config, cores, overrides_of, table, without_gpu, write_results
 
+from srn_tf.data.config import DataConfig
 from srn_tf.networks.configs import MODELS, model_config
 from srn_tf.options import PRECISIONS
 from srn_tf.training.config import TrainingConfig
@@ -33,7 +34,8 @@ def make_step(name: str, overrides: dict, precision: str, batch: int, side: int,
     from srn_tf.training.tensorflow_trainer import Trainer
 
     network = model_config(name, **overrides)
-    config = TrainingConfig(name, network, sharp_path="none", precision=precision)
+    data = DataConfig(sharp_path="unused")
+    config = TrainingConfig(name, network, data, precision=precision)
     model = create_model_from_config(network, dtype=PRECISIONS[precision])
     optimizer = create_optimizer(config, max_steps=1000)
     trainer = Trainer(model, optimizer, accumulate=options.accumulate, xla=options.xla)

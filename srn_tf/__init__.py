@@ -15,27 +15,37 @@ import typing
 
 if typing.TYPE_CHECKING:  # what __getattr__ gives, for editors and type checkers
     from srn_tf.checkpoints.load import load_model
-    from srn_tf.networks.configs import MODELS, ModelConfig
+    from srn_tf.networks.configs import MODELS
+    from srn_tf.networks.configs import SRNConfig as ModelConfig
     from srn_tf.networks.create import create_model
     from srn_tf.restoration.deblurrer import Deblurrer
 
 __version__ = "0.1.0"
 
+
+class UserError(ValueError):
+    """What a user did wrong or gave us wrong: one line that names the file or value and the rule.
+
+    Commands print it alone; any other ValueError is a mistake of this package, and they show where.
+    """
+
+
 _HOMES = {
-    "MODELS": "srn_tf.networks.configs",
-    "ModelConfig": "srn_tf.networks.configs",
-    "create_model": "srn_tf.networks.create",
-    "load_model": "srn_tf.checkpoints.load",
-    "Deblurrer": "srn_tf.restoration.deblurrer",
+    "MODELS": ("srn_tf.networks.configs", "MODELS"),
+    "ModelConfig": ("srn_tf.networks.configs", "SRNConfig"),
+    "create_model": ("srn_tf.networks.create", "create_model"),
+    "load_model": ("srn_tf.checkpoints.load", "load_model"),
+    "Deblurrer": ("srn_tf.restoration.deblurrer", "Deblurrer"),
 }
 
-__all__ = ["MODELS", "Deblurrer", "ModelConfig", "create_model", "load_model"]
+__all__ = ["MODELS", "Deblurrer", "ModelConfig", "UserError", "create_model", "load_model"]
 
 
 def __getattr__(name):
     if name not in _HOMES:
         raise AttributeError(f"module 'srn_tf' has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+    module, attribute = _HOMES[name]
+    return getattr(importlib.import_module(module), attribute)
 
 
 def __dir__():

@@ -6,6 +6,8 @@ import pathlib
 import shutil
 import uuid
 
+from srn_tf import UserError
+
 
 @contextlib.contextmanager
 def atomic_file(path):
@@ -39,11 +41,11 @@ def atomic_folder(path, overwrite: bool = False):
         overwrite: whether it may, and then goes with all that is in it.
 
     Raises:
-        ValueError: if `path` exists already.
+        UserError: if `path` exists already.
     """
     path = pathlib.Path(path)
     if path.exists() and not overwrite:
-        raise ValueError(f"{path}: exists already; choose another folder or remove it first")
+        raise UserError(f"{path}: exists already; choose another folder or remove it first")
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary, replaced = (path.with_name(f".{uuid.uuid4().hex}") for _ in range(2))
     temporary.mkdir()

@@ -14,6 +14,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
+from srn_tf import UserError
 from srn_tf.atomic import atomic_file, atomic_folder
 from srn_tf.networks.configs import to_json
 from srn_tf.networks.create import restore
@@ -46,19 +47,19 @@ def export(
         overwrite: whether an earlier export may be replaced.
 
     Raises:
-        ValueError: if the target exists, or has another ending than the format's; if the package
+        UserError: if the target exists, or has another ending than the format's; if the package
             that writes the format is missing; if the format cannot express the model.
     """
     output_path = pathlib.Path(output_path)
     _check_target(output_path, format, overwrite)
     if format == "saved_model":
         if size:
-            raise ValueError("a SavedModel takes any size; height and width cannot be fixed")
+            raise UserError("a SavedModel takes any size; height and width cannot be fixed")
         with atomic_folder(output_path, overwrite) as temporary:
             _write_saved_model(model, temporary, card)
         return
     if model.dtype_policy.name != "float32":
-        raise ValueError(
+        raise UserError(
             f"{format} is written in float32 only, not {model.dtype_policy.name}; a lower "
             "precision is a setting of the program that runs it"
         )
@@ -67,7 +68,7 @@ def export(
             importlib.import_module(_NEEDED[format])
         except ImportError:
             needed = _NEEDED[format]
-            raise ValueError(
+            raise UserError(
                 f"{format} needs the package {needed}: install srn-tf[{format}]"
             ) from None
     if format == "openvino":
@@ -96,19 +97,19 @@ def model_card(name: str, model, origin: dict) -> dict:
 
 
 def _check_target(path: pathlib.Path, format: str, overwrite: bool) -> None:
-    """Raises ValueError for a target that must not be written."""
+    """Raises UserError for a target that must not be written."""
     if format not in EXPORT_FORMATS:
-        raise ValueError(f"no format {format!r}; there are {', '.join(EXPORT_FORMATS)}")
+        raise UserError(f"no format {format!r}; there are {', '.join(EXPORT_FORMATS)}")
     ending = EXPORT_FORMATS[format]
     if ending and path.suffix != ending:
-        raise ValueError(f"{path}: for {format} the name must end in {ending}")
+        raise UserError(f"{path}: for {format} the name must end in {ending}")
     if not path.exists():
         return
     if not overwrite:
-        raise ValueError(f"{path}: exists already; choose another name or overwrite it")
+        raise UserError(f"{path}: exists already; choose another name or overwrite it")
     # A folder goes with all that is in it: only one that an export has made.
     if not (path if ending else path / _MAIN_FILE[format]).is_file():
-        raise ValueError(f"{path}: is not an export of {format}, and is not overwritten")
+        raise UserError(f"{path}: is not an export of {format}, and is not overwritten")
 
 
 class Restorer(keras.Model):
@@ -133,7 +134,7 @@ def _convert(model, path: pathlib.Path, format: str, size) -> None:
     """Writes one of the formats that Keras converts to.
 
     Raises:
-        ValueError: if the format cannot express the model.
+        UserError: if the format cannot express the model.
     """
     shape = (1, *size, 3) if size else (None, None, None, 3)
     image = keras.InputSpec(shape=shape, dtype="float32", name="image")
@@ -151,7 +152,7 @@ def _convert(model, path: pathlib.Path, format: str, size) -> None:
         raise
     except Exception as error:  # each converter raises what it likes
         reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise ValueError(f"{format} cannot express this network today: {reason}") from error
+        raise UserError(f"{format} cannot express this network today: {reason}") from error
 
 
 def _write_saved_model(model, folder: pathlib.Path, card: dict | None) -> None:

@@ -3,6 +3,10 @@
 Nothing but the standard library is imported here, so that a command shows its help at once.
 """
 
+from srn_tf import UserError
+
+# What a network can be trained on.
+BACKENDS = ("tensorflow", "jax")
 # Of synthesized blur; see `data.camera_shake`.
 TARGETS = ("middle", "centroid")
 LIGHTS = ("mixed", "linear", "stored")
@@ -14,10 +18,12 @@ CLASSICAL = ("wiener", "richardson_lucy")
 PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
 # What a network is exported to, and the ending of the file; "" stands for a folder.
 EXPORT_FORMATS = {"saved_model": "", "onnx": ".onnx", "openvino": "", "litert": ".tflite"}
+# What weights may be stored in, whatever they are used in.
+STORAGE = ("float32", "float16")
 
 
 def check_rules(config, rules) -> None:
-    """Raises ValueError for the first rule that a configuration breaks.
+    """Raises UserError for the first rule that a configuration breaks.
 
     Args:
         config: what has the fields.
@@ -25,8 +31,4 @@ def check_rules(config, rules) -> None:
     """
     for field, holds, rule in rules:
         if not holds:
-            raise ValueError(f"{field} must be {rule}, not {getattr(config, field)!r}")
-
-
-# What weights may be stored in, whatever they are used in.
-STORAGE = ("float32", "float16")
+            raise UserError(f"{field} must be {rule}, not {getattr(config, field)!r}")

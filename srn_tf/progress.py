@@ -1,6 +1,8 @@
-"""Progress on a terminal; nothing in a log."""
+"""Progress on a terminal; in a log nothing, or a line now and then."""
 
 import contextlib
+import datetime
+import time
 
 from rich.console import Console
 from rich.progress import (
@@ -14,13 +16,23 @@ from rich.progress import (
 
 
 @contextlib.contextmanager
-def progress(description: str, total: int, completed: int = 0):
+def progress(description: str, total: int, completed: int = 0, lines: bool = False):
     """A progress bar on standard error, where that is a terminal.
 
     Gives a function `advance(text, parts=1)`, to be called after each of the `total` parts of the
     work, with a few words to show beside the bar; with `parts=0` it changes the words alone.
+
+    Args:
+        description: of the work, one word.
+        total: how many parts it has.
+        completed: how many of them are done.
+        lines: where it is no terminal, print a line whenever the words have changed, with the time
+            left.
     """
     console = Console(stderr=True)
+    if not console.is_terminal:
+        yield _printing(total, completed) if lines else lambda text="", parts=1: None
+        return
     bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(bar_width=24),
@@ -30,8 +42,22 @@ def progress(description: str, total: int, completed: int = 0):
         TextColumn("left"),
         TimeRemainingColumn(),
         console=console,
-        disable=not console.is_terminal,
     )
     with bar:
         task = bar.add_task(description, total=total, completed=completed, text="")
         yield lambda text="", parts=1: bar.update(task, advance=parts, text=text)
+
+
+def _printing(total: int, completed: int):
+    begun, done, last = time.monotonic(), 0, ""
+
+    def advance(text: str = "", parts: int = 1) -> None:
+        nonlocal done, last
+        done += parts
+        if text and text != last:
+            last, at = text, completed + done
+            seconds = (time.monotonic() - begun) / done * (total - at)
+            left = datetime.timedelta(seconds=round(seconds))
+            print(f"step {at} of {total}: {text}  {left} left", flush=True)
+
+    return advance

@@ -1,11 +1,17 @@
-"""Shared by the tests: where they are, small networks, programs of their own."""
+"""Shared by the tests: where they are, small networks and trainings, programs of their own."""
 
+import dataclasses
+import json
 import os
 import pathlib
 import subprocess
 import sys
 
 import numpy as np
+
+from srn_tf.data.config import DataConfig
+from srn_tf.networks.configs import model_config
+from srn_tf.training.config import TrainingConfig
 
 TESTS = pathlib.Path(__file__).resolve().parent
 # A network of the same shape that a test can afford.
@@ -35,3 +41,43 @@ def run_python(code: str, **environment) -> str:
     )
     assert result.returncode == 0, result.stderr
     return result.stdout
+
+
+def configuration(**changes) -> TrainingConfig:
+    """A small training of six steps; `changes` as for `changed`."""
+    data = DataConfig(sharp_path="unused", max_blur=4.0, crop_size=32)
+    network = model_config("color_lstm", **SMALL)
+    rates = {"lr": 1e-3, "end_lr": 1e-4}
+    config = TrainingConfig("color_lstm", network, data, batch_size=2, max_steps=6, **rates)
+    return changed(config, **changes)
+
+
+def changed(config: TrainingConfig, **changes) -> TrainingConfig:
+    """With other values of its fields, or of those of its data."""
+    of_data = {field.name for field in dataclasses.fields(DataConfig)} & changes.keys()
+    data = dataclasses.replace(config.data, **{name: changes.pop(name) for name in of_data})
+    return dataclasses.replace(config, data=data, **changes)
+
+
+def metrics(run_dir) -> list[dict]:
+    """The rows of a run's metrics; none where there are none yet."""
+    path = pathlib.Path(run_dir, "metrics.jsonl")
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def write_tf1_checkpoint(prefix, weights: dict, training_state: bool, scope: str = "") -> None:
+    """Writes a checkpoint as TensorFlow 1's Saver did, with what its Adam kept if asked for."""
+    import tensorflow as tf
+
+    arrays = dict(weights)
+    if training_state:
+        for name, array in weights.items():
+            arrays[f"{scope}{name}/Adam"] = np.ones_like(array)
+            arrays[f"{scope}{name}/Adam_1"] = np.ones_like(array)
+        arrays[f"{scope}beta1_power"] = np.float32(0.5)
+        arrays[f"{scope}beta2_power"] = np.float32(0.9)
+        arrays["Variable"] = np.int32(523000)
+    names, values = zip(*sorted(arrays.items()), strict=True)
+    tf.raw_ops.SaveV2(
+        prefix=str(prefix), tensor_names=names, shape_and_slices=[""] * len(names), tensors=values
+    )

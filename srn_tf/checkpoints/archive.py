@@ -15,6 +15,7 @@ import json
 
 import numpy as np
 
+from srn_tf import UserError
 from srn_tf.atomic import atomic_file
 from srn_tf.networks.configs import from_json, to_json
 
@@ -26,11 +27,11 @@ def variables_by_path(variables, prefix: str) -> dict:
     """The variables by their path below a prefix, the names they have in a checkpoint.
 
     Raises:
-        ValueError: if two have the same path.
+        UserError: if two have the same path.
     """
     named = {f"{prefix}/{variable.path}": variable for variable in variables}
     if len(named) != len(variables):
-        raise ValueError(f"{prefix}: two variables have the same path")
+        raise UserError(f"{prefix}: two variables have the same path")
     return named
 
 
@@ -53,14 +54,14 @@ def save(
         storage: "float32", or "float16", which rounds the network's variables.
 
     Raises:
-        ValueError: if a variable is not finite, or not as float16: such a checkpoint is of no use.
+        UserError: if a variable is not finite, or not as float16: such a checkpoint is of no use.
     """
     variables = variables_by_path(model.variables, "model")
     arrays = {key: np.asarray(variable).astype(storage) for key, variable in variables.items()}
     arrays |= {key: np.asarray(variable) for key, variable in (state or {}).items()}
     for key, array in arrays.items():
         if not np.isfinite(array).all():
-            raise ValueError(f"{key} is not finite; no checkpoint is written")
+            raise UserError(f"{key} is not finite; no checkpoint is written")
     fixed = {"format": _FORMAT, "model": name, "network": to_json(model.config)}
     header = fixed | (header or {})
     with atomic_file(path) as temporary, open(temporary, "wb") as file:
@@ -71,7 +72,7 @@ def read(path) -> tuple[dict, dict[str, np.ndarray]]:
     """Header (with `network` as a configuration) and arrays of a checkpoint file.
 
     Raises:
-        ValueError: if the file is damaged or something else.
+        UserError: if the file is damaged or something else.
         OSError: if it cannot be opened.
     """
     with open(path, "rb") as file:
@@ -84,14 +85,14 @@ def _read(path, file):
             arrays = {name: archive[name] for name in archive.files}
         header = json.loads(str(arrays.pop("header")))
         if header["format"] != _FORMAT:
-            raise ValueError(f"format {header['format']}, this version reads {_FORMAT}")
+            raise UserError(f"format {header['format']}, this version reads {_FORMAT}")
         header["network"] = from_json(header["network"])
         header["model"] = str(header["model"])
     except (ValueError, KeyError, EOFError, AttributeError, TypeError) as error:
         reason = str(error).splitlines()[0] if str(error) else "empty"
-        raise ValueError(f"{path}: not a checkpoint of srn_tf ({reason})") from error
+        raise UserError(f"{path}: not a checkpoint of srn_tf ({reason})") from error
     except Exception as error:  # whatever parser a wrong byte has reached
-        raise ValueError(f"{path}: the checkpoint is damaged ({error})") from error
+        raise UserError(f"{path}: the checkpoint is damaged ({error})") from error
     return header, arrays
 
 
@@ -99,7 +100,7 @@ def assign(variables: dict, arrays: dict[str, np.ndarray], path) -> None:
     """Fills every variable from the array of its name; nothing may be left over on either side.
 
     Raises:
-        ValueError: naming the variables that are missing, unexpected, of another shape or not
+        UserError: naming the variables that are missing, unexpected, of another shape or not
             finite. Then nothing was assigned.
     """
     problems = [f"missing {name}" for name in variables.keys() - arrays.keys()]
@@ -117,6 +118,6 @@ def assign(variables: dict, arrays: dict[str, np.ndarray], path) -> None:
     if problems:
         rest = len(problems) - _SHOWN
         problems = [*sorted(problems)[:_SHOWN], *([f"and {rest} more"] if rest > 0 else [])]
-        raise ValueError("\n  ".join([f"{path}: does not fit the network", *problems]))
+        raise UserError("\n  ".join([f"{path}: does not fit the network", *problems]))
     for name, variable in variables.items():
         variable.assign(arrays[name])

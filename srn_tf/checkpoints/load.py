@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import pathlib
 
+from srn_tf import UserError
 from srn_tf.checkpoints import pytorch, tf1
 from srn_tf.checkpoints.archive import assign, read, variables_by_path
 from srn_tf.checkpoints.places import SHIPPED, find
@@ -21,7 +22,7 @@ def load_model(path=None, dtype: str = "float32", name: str | None = None):
         name: the model it must be; by default what the file says, or what fits it.
 
     Raises:
-        ValueError: if there is no checkpoint, or it is damaged or does not fit.
+        UserError: if there is no checkpoint, or it is damaged or does not fit.
     """
     return load(path, dtype, name)[1]
 
@@ -37,7 +38,7 @@ def load(path=None, dtype: str = "float32", name: str | None = None):
         name and SHA-256, and the step of the training, or where it came from itself.
 
     Raises:
-        ValueError: as `load_model`.
+        UserError: as `load_model`.
     """
     path = path or SHIPPED
     if found := _foreign(path):
@@ -46,7 +47,7 @@ def load(path=None, dtype: str = "float32", name: str | None = None):
     path = find(path)
     header, arrays = read(path)
     if name is not None and name != header["model"]:
-        raise ValueError(f"{path}: holds a model {header['model']}, not {name}")
+        raise UserError(f"{path}: holds a model {header['model']}, not {name}")
     model = create_model_from_config(header["network"], dtype=dtype)
     weights = {key: array for key, array in arrays.items() if key.startswith("model/")}
     assign(variables_by_path(model.variables, "model"), weights, path)
@@ -63,13 +64,13 @@ def initialize(model, path, name: str) -> None:
         name: of the model, a key of `srn_tf.MODELS`.
 
     Raises:
-        ValueError: as `load_model`, and if the checkpoint's network is of another configuration.
+        UserError: as `load_model`, and if the checkpoint's network is of another configuration.
     """
     other = load_model(path, name=name)
     for field in dataclasses.fields(model.config):
         theirs, ours = (getattr(net.config, field.name) for net in (other, model))
         if theirs != ours:
-            raise ValueError(f"{path}: its {field.name} is {theirs}, not {ours}")
+            raise UserError(f"{path}: its {field.name} is {theirs}, not {ours}")
     weights = variables_by_path(other.variables, "model")
     arrays = {key: variable.numpy() for key, variable in weights.items()}
     assign(variables_by_path(model.variables, "model"), arrays, path)
@@ -93,16 +94,16 @@ def _load_foreign(source, path, dtype: str, name: str | None):
 
     if name is None:
         if not (names := fitting()):
-            raise ValueError(f"{path}: fits none of {', '.join(source.NAMES)}; name one to see why")
+            raise UserError(f"{path}: fits none of {', '.join(source.NAMES)}; name one to see why")
         (name,) = names
     if name not in source.NAMES:
-        raise ValueError(f"{path}: such a file fits {', '.join(source.NAMES)}, not {name}")
+        raise UserError(f"{path}: such a file fits {', '.join(source.NAMES)}, not {name}")
     model = create_model(name, dtype=dtype)
     try:
         assign(source.variables_by_stored_name(model), arrays, path)
-    except ValueError as error:
+    except UserError as error:
         if names := fitting():
-            raise ValueError(f"{path}: holds the weights of {names[0]}, not of {name}") from error
+            raise UserError(f"{path}: holds the weights of {names[0]}, not of {name}") from error
         raise
     return name, model
 

@@ -6,6 +6,8 @@ A run folder keeps its checkpoints in `checkpoints/step_<number>.npz`.
 import pathlib
 import re
 
+from srn_tf import UserError
+
 _HERE = pathlib.Path(__file__).parent.parent
 # In an installed package, and in a clone of the repository.
 _FOLDERS = (_HERE / "weights", _HERE.parent / "checkpoints")
@@ -29,13 +31,13 @@ def find(path) -> pathlib.Path:
     """The file of a checkpoint: the path itself, or the newest of a run folder.
 
     Raises:
-        ValueError: if there is none.
+        UserError: if there is none.
     """
     path = pathlib.Path(path)
     if path.is_dir():
         if not (paths := in_run(path)):
-            raise ValueError(f"{path}: no checkpoint in this folder")
+            raise UserError(f"{path}: no checkpoint in this folder")
         return paths[-1]
     if not path.is_file():
-        raise ValueError(f"{path}: no such checkpoint; train one with srn-train --run_dir")
+        raise UserError(f"{path}: no such checkpoint; train one with srn-train --run_dir")
     return path

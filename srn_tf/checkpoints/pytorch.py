@@ -14,6 +14,8 @@ import pathlib
 
 import numpy as np
 
+from srn_tf import UserError
+
 # The models whose weights come so.
 NAMES = ("mscnn",)
 _LAST = {"kernel": "weight", "bias": "bias"}
@@ -64,14 +66,14 @@ def read(path) -> dict[str, np.ndarray]:
         path: a PyTorch file (.pt, .pth), read as weights only, so that it cannot run code.
 
     Raises:
-        ValueError: if PyTorch is missing or too old, or the file is no state dict of arrays.
+        UserError: if PyTorch is missing or too old, or the file is no state dict of arrays.
     """
     try:
         import torch
     except ImportError:
-        raise ValueError(f"{path}: reading a PyTorch file needs the package torch") from None
+        raise UserError(f"{path}: reading a PyTorch file needs the package torch") from None
     if tuple(int(part) for part in torch.__version__.split(".")[:2]) < (2, 10):
-        raise ValueError(f"{path}: PyTorch 2.10 or newer is needed to read it safely")
+        raise UserError(f"{path}: PyTorch 2.10 or newer is needed to read it safely")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         return from_torch({name: tensor.numpy() for name, tensor in state.items()})
@@ -79,4 +81,4 @@ def read(path) -> dict[str, np.ndarray]:
         raise
     except Exception as error:  # torch raises what it likes for a damaged file
         reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise ValueError(f"{path}: not a PyTorch state dict of arrays ({reason})") from error
+        raise UserError(f"{path}: not a PyTorch state dict of arrays ({reason})") from error

@@ -16,6 +16,8 @@ Shapes agree: kernels are [height, width, in, out], those of transposed convolut
 import pathlib
 import re
 
+from srn_tf import UserError
+
 # The models whose weights come so.
 NAMES = ("lstm", "gray", "color", "pss_nsc")
 _GROUPS = {"g_net", "encoder", "decoder"}
@@ -47,14 +49,12 @@ def read(prefix) -> dict:
     """The weights in a checkpoint, by stored name, without the state of the training.
 
     Raises:
-        ValueError: if a file of the checkpoint is missing or damaged.
+        UserError: if a file of the checkpoint is missing or damaged.
     """
     try:
         import tensorflow as tf
     except ImportError:
-        raise ValueError(
-            f"{prefix}: a TensorFlow checkpoint, and TensorFlow is not there"
-        ) from None
+        raise UserError(f"{prefix}: a TensorFlow checkpoint, and TensorFlow is not there") from None
     try:
         reader = tf.train.load_checkpoint(str(prefix))
         names = [
@@ -65,4 +65,4 @@ def read(prefix) -> dict:
         return {name: reader.get_tensor(name) for name in names}
     except (tf.errors.OpError, ValueError, RuntimeError, IndexError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise ValueError(f"{prefix}: not a whole TensorFlow checkpoint ({reason})") from error
+        raise UserError(f"{prefix}: not a whole TensorFlow checkpoint ({reason})") from error

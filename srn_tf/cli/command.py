@@ -1,6 +1,7 @@
 """What all commands share: common flags, help and version at once, errors as one line."""
 
 import contextlib
+import functools
 import os
 import sys
 import tempfile
@@ -8,47 +9,82 @@ import warnings
 
 from absl import flags
 
-from srn_tf import __version__
+from srn_tf import UserError, __version__
 
 USAGE_ERROR = 2
 FAILURE = 1
 INTERRUPTED = 130  # what a shell gives for a program that Ctrl-C ended
 
 
-def define_device_flags(values: flags.FlagValues) -> None:
-    """The flags of every command that runs a network."""
-    flags.DEFINE_string(
-        "gpu",
-        None,
-        "GPU to use, as CUDA numbers them, such as 0 or 0,1; -1 uses the processor. Default: all.",
-        flag_values=values,
-    )
-    flags.DEFINE_integer(
-        "threads",
-        0,
-        "processor threads to compute with, or processes that make batches; 0: as many as cores.",
-        lower_bound=0,
-        upper_bound=1024,
-        flag_values=values,
-    )
+class Flags:
+    """The flags of a command, a line each. Without a default a flag has the value None.
 
+    Args:
+        defaults: of flags that are fields of a configuration, by name.
 
-def define_checkpoint_flags(values: flags.FlagValues, models) -> None:
-    """The flags of every command that uses a trained network."""
-    flags.DEFINE_string(
-        "checkpoint",
-        None,
-        "run folder (its newest checkpoint), checkpoint file, or prefix of a checkpoint of the "
-        "authors'; default: the weights that come with srn_tf.",
-        flag_values=values,
-    )
-    flags.DEFINE_enum(
-        "model",
-        None,
-        models,
-        "the model the checkpoint must be; default: what it says, or what fits it.",
-        flag_values=values,
-    )
+    Attributes:
+        values: what they are defined in, to be parsed.
+    """
+
+    def __init__(self, defaults: dict | None = None):
+        self.values = flags.FlagValues()
+        self._defaults = defaults or {}
+
+    def _define(self, define, name: str, text: str, default, **rules) -> None:
+        default = self._defaults.get(name) if default is None else default
+        define(name, default=default, help=text, flag_values=self.values, **rules)
+
+    def string(self, name: str, text: str, default: str | None = None) -> None:
+        self._define(flags.DEFINE_string, name, text, default)
+
+    def integer(self, name: str, text: str, default=None, low=None, high=None) -> None:
+        bounds = {"lower_bound": low, "upper_bound": high}
+        self._define(flags.DEFINE_integer, name, text, default, **bounds)
+
+    def real(self, name: str, text: str, default=None, low=None, high=None) -> None:
+        bounds = {"lower_bound": low, "upper_bound": high}
+        self._define(flags.DEFINE_float, name, text, default, **bounds)
+
+    def choice(self, name: str, choices, text: str, default: str | None = None) -> None:
+        self._define(flags.DEFINE_enum, name, text, default, enum_values=list(choices))
+
+    def switch(self, name: str, text: str) -> None:
+        self._define(flags.DEFINE_boolean, name, text, self._defaults.get(name, False))
+
+    def optional_switch(self, name: str, text: str) -> None:
+        """None where it is not given."""
+        self._define(flags.DEFINE_boolean, name, text, None)
+
+    def list(self, name: str, text: str) -> None:
+        self._define(flags.DEFINE_list, name, text, None)
+
+    def of_field(self, config, name: str, text: str) -> None:
+        """A flag for a field of a configuration, with its kind and default."""
+        default = config.__dataclass_fields__[name].default
+        kinds = {str: self.string, int: self.integer, float: self.real}
+        kinds[type(default)](name, text, default)
+
+    def device(self) -> None:
+        """Those of every command that runs a network."""
+        self.string(
+            "gpu",
+            "GPU to use, as CUDA numbers them, such as 0 or 0,1; -1 uses the processor. "
+            "Default: all.",
+        )
+        self.integer("threads", "processor threads; 0: as many as cores.", 0, low=0, high=1024)
+
+    def checkpoint(self, models) -> None:
+        """Those of every command that uses a trained network."""
+        self.string(
+            "checkpoint",
+            "run folder (its newest checkpoint), checkpoint file, or prefix of a checkpoint of the "
+            "authors'; default: the weights that come with srn_tf.",
+        )
+        self.choice(
+            "model",
+            models,
+            "the model the checkpoint must be; default: what it says, or what fits it.",
+        )
 
 
 def run(
@@ -57,7 +93,7 @@ def run(
     values: flags.FlagValues,
     execute,
     argv=None,
-    takes_words: str | None = None,
+    words: str = "",
 ) -> int:
     """Parses the flags and calls `execute(values)`.
 
@@ -65,24 +101,27 @@ def run(
         program: name of the command.
         summary: what it does and examples, for --help.
         values: the flags of the command.
-        execute: does the work, gives the exit status; ValueError, OSError and FloatingPointError
-            are told to the user in one line.
+        execute: does the work, gives the exit status; UserError, OSError, FloatingPointError and
+            MemoryError are told to the user in one line, or raised with --traceback.
         argv: the arguments without the program's name; those of the process by default.
-        takes_words: a flag with a list of values that, where it is given, takes the words that
-            belong to no flag, as in `--plot runs/*`.
+        words: what the words are that belong to no flag, such as "run folders"; the command has
+            them as `values.words`. By default there may be none.
 
     Returns:
         The exit status: 2 for flags that cannot be understood.
     """
-    flags.DEFINE_boolean("help", False, "show this help.", short_name="h", flag_values=values)
-    flags.DEFINE_boolean("version", False, "show the version.", flag_values=values)
+    define = functools.partial(flags.DEFINE_boolean, flag_values=values)
+    define("help", False, "show this help.", short_name="h")
+    define("version", False, "show the version.")
+    shown = os.environ.get("SRN_TF_TRACEBACK", "0") not in ("", "0")
+    define("traceback", shown, "show where an error came up; so does SRN_TF_TRACEBACK=1.")
     for stream in filter(None, (sys.stdout, sys.stderr)):
         # A file name need not be text that can be shown; a log should have each line at once.
         stream.reconfigure(errors="replace", line_buffering=True)
     try:
         _, *rest = values([program, *(sys.argv[1:] if argv is None else argv)])
-        if takes_words and values[takes_words].present:
-            values[takes_words].value += rest
+        if words:
+            flags.DEFINE_multi_string("words", rest, words, flag_values=values)
         elif rest:
             raise flags.Error(f"{rest[0]!r} is not a flag; see {program} --help")
         for name in values:
@@ -106,7 +145,9 @@ def run(
         # The reader has seen enough, as `head` does. Nothing can be flushed to it at exit either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILURE
-    except (ValueError, OSError, FloatingPointError, MemoryError) as error:
+    except (UserError, OSError, FloatingPointError, MemoryError) as error:
+        if values.traceback:
+            raise
         return _fail(program, error, FAILURE)
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -116,11 +157,11 @@ def require(values: flags.FlagValues, *names: str) -> None:
     """Refuses to go on without these flags.
 
     Raises:
-        ValueError: naming the first that is missing.
+        UserError: naming the first that is missing.
     """
     for name in names:
         if values[name].value in (None, ""):
-            raise ValueError(f"--{name} is needed: {values[name].help}")
+            raise UserError(f"--{name} is needed: {values[name].help}")
 
 
 def _fail(program: str, error: Exception, status: int) -> int:
@@ -134,7 +175,7 @@ def start_tensorflow(gpu: str | None, threads: int) -> None:
     GPU memory is taken as it is needed.
 
     Raises:
-        ValueError: if `gpu` names none that is there.
+        UserError: if `gpu` names none that is there.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ["KERAS_BACKEND"] = "tensorflow"  # inference and export are TensorFlow
@@ -144,7 +185,7 @@ def start_tensorflow(gpu: str | None, threads: int) -> None:
         import tensorflow as tf
     devices = tf.config.list_physical_devices("GPU")
     if gpu is not None and not gpu.startswith("-") and not devices:
-        raise ValueError(f"--gpu {gpu}: no such GPU, or TensorFlow cannot use it (--gpu -1: none)")
+        raise UserError(f"--gpu {gpu}: no such GPU, or TensorFlow cannot use it (--gpu -1: none)")
     for device in devices:
         tf.config.experimental.set_memory_growth(device, True)
     if threads:
@@ -159,8 +200,9 @@ def start_jax(gpu: str | None) -> None:
     """Imports JAX and sets it up as the flag says.
 
     Raises:
-        ValueError: if JAX is not installed, cannot start, or `gpu` names none that is there.
+        UserError: if JAX is not installed, cannot start, or `gpu` names none that is there.
     """
+    os.environ["KERAS_BACKEND"] = "jax"
     on_processor = gpu is not None and gpu.startswith("-")
     if on_processor:
         os.environ["JAX_PLATFORMS"] = "cpu"
@@ -171,11 +213,11 @@ def start_jax(gpu: str | None) -> None:
 
         device = jax.default_backend()
     except ImportError:
-        raise ValueError("KERAS_BACKEND=jax, but JAX is not installed: pip install jax") from None
+        raise UserError("--backend jax, but JAX is not installed: pip install jax") from None
     except RuntimeError as error:
-        raise ValueError(f"JAX cannot start: {str(error).splitlines()[0]}") from None
+        raise UserError(f"JAX cannot start: {str(error).splitlines()[0]}") from None
     if gpu is not None and not on_processor and device == "cpu":
-        raise ValueError(f"--gpu {gpu}: no such GPU, or JAX cannot use it (--gpu -1: none)")
+        raise UserError(f"--gpu {gpu}: no such GPU, or JAX cannot use it (--gpu -1: none)")
 
 
 @contextlib.contextmanager

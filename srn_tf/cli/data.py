@@ -1,12 +1,14 @@
 """srn-data: makes, finds and packs training pairs."""
 
+import dataclasses
 import os
 import sys
 
 from absl import flags
 
-from srn_tf.cli.command import FAILURE, USAGE_ERROR, require, run
-from srn_tf.options import LIGHTS, TARGETS
+from srn_tf import UserError
+from srn_tf.cli.command import FAILURE, USAGE_ERROR, Flags, require, run
+from srn_tf.data.config import DataConfig, FrameRules
 
 PROGRAM = "srn-data"
 SUMMARY = """prepares training data. What it does is its first word:
@@ -53,32 +55,26 @@ _BLUR = """makes pairs from sharp photographs: each is blurred as by a hand that
 
     srn-data blur --input_path photos --output_path pairs --extent 8
     srn-test --input_path pairs/blur --sharp_path pairs/sharp --output_path restored
-They are for scoring. To train from, as on a GPU that would wait for blur to be made, --pack writes
-a store of many smaller pairs, on all cores, with blur from --min_blur to --max_blur:
+They are for scoring: srn-train --sharp_path blurs photographs anew each time it sees them. Where
+that is too slow, as beside a GPU, --pack makes a store of many smaller pairs on all cores:
     srn-data blur --input_path photos --pack pairs.npz --count 4000 --max_blur 24 \\
         --target centroid --camera_noise 1 --highlights 0.33 --optics 0.25 --jpeg 75
     srn-train --model fast --packed pairs.npz --run_dir runs/fast
 """
 
 
-def _string(values, name, text) -> None:
-    flags.DEFINE_string(name, None, text, flag_values=values)
-
-
 def _list_flags() -> flags.FlagValues:
-    values = flags.FlagValues()
-    _string(values, "root", "folder to look in; paths in the list start from it.")
-    _string(values, "output", "data list to write.")
-    flags.DEFINE_boolean(
-        "gamma", False, "take GOPRO's blur_gamma (the paper: blur).", flag_values=values
-    )
-    return values
+    define = Flags()
+    define.string("root", "folder to look in; paths in the list start from it.")
+    define.string("output", "data list to write.")
+    define.switch("gamma", "take GOPRO's blur_gamma (the paper: blur).")
+    return define.values
 
 
 def _list(values: flags.FlagValues) -> int:
     require(values, "root", "output")
     if os.path.exists(values.output):
-        raise ValueError(f"{values.output}: exists already; choose another or remove it first")
+        raise UserError(f"{values.output}: exists already; choose another or remove it first")
     from srn_tf.atomic import atomic_file
     from srn_tf.data.layouts import find_pairs
 
@@ -90,7 +86,7 @@ def _list(values: flags.FlagValues) -> int:
     left_out = f"without partner: {len(found.alone)}, of different size: "
     left_out += str(len(found.of_different_size))
     if not found.pairs:
-        raise ValueError(f"{values.root}: no pairs; {left_out}")
+        raise UserError(f"{values.root}: no pairs; {left_out}")
     with atomic_file(values.output) as temporary:
         temporary.write_text("".join(f"{sharp} {blurred}\n" for sharp, blurred in found.pairs))
     print(f"pairs: {len(found.pairs)}, in {values.output}; {left_out}")
@@ -98,11 +94,11 @@ def _list(values: flags.FlagValues) -> int:
 
 
 def _pack_flags() -> flags.FlagValues:
-    values = flags.FlagValues()
-    _string(values, "datalist", "file of pairs: `sharp blurred` a line.")
-    _string(values, "data_root", "folder the paths of the data list start from; default: this one.")
-    _string(values, "output", "file to write, ending in .npz.")
-    return values
+    define = Flags()
+    define.string("datalist", "file of pairs: `sharp blurred` a line.")
+    define.string("data_root", "folder its paths start from; default: this one.")
+    define.string("output", "file to write, ending in .npz.")
+    return define.values
 
 
 def _pack(values: flags.FlagValues) -> int:
@@ -122,9 +118,9 @@ def _pack(values: flags.FlagValues) -> int:
 
 
 def _verify_flags() -> flags.FlagValues:
-    values = flags.FlagValues()
-    _string(values, "packed", "file that srn-data pack wrote.")
-    return values
+    define = Flags()
+    define.string("packed", "file that srn-data pack wrote.")
+    return define.values
 
 
 def _verify(values: flags.FlagValues) -> int:
@@ -139,23 +135,16 @@ def _verify(values: flags.FlagValues) -> int:
 
 
 def _from_flags() -> flags.FlagValues:
-    values = flags.FlagValues()
-    _string(values, "input_path", "video or folder of frames, or a folder of such.")
-    _string(values, "output_path", "folder to write, which must not exist.")
-
-    def define(kind, name, default, text, *bounds):
-        getattr(flags, f"DEFINE_{kind}")(name, default, text, *bounds, flag_values=values)
-
-    # The defaults are those of frames.Rules, which would bring NumPy along.
-    define("integer", "min_frames", 7, "fewest frames of a pair, odd.")
-    define("integer", "max_frames", 13, "most frames of a pair, odd.")
-    define("boolean", "linear_light", False, "average light (the curve of sRGB), not values.")
-    define("float", "min_motion", 1.0, "mean motion under which frames are left out, in pixels.", 0)
-    define(
-        "float", "max_change", 20.0, "change above which a scene ends, in grey levels of 255.", 0
-    )
-    define("integer", "seed", 0, "of the numbers of frames.", 0)
-    return values
+    define = Flags({field.name: field.default for field in dataclasses.fields(FrameRules)})
+    define.string("input_path", "video or folder of frames, or a folder of such.")
+    define.string("output_path", "folder to write, which must not exist.")
+    define.integer("min_frames", "fewest frames of a pair, odd.")
+    define.integer("max_frames", "most frames of a pair, odd.")
+    define.switch("linear_light", "average light (gamma 2.2) instead of values.")
+    define.real("min_motion", "mean motion under which frames are left out, in pixels.", low=0)
+    define.real("max_change", "change above which a scene ends, in grey levels of 255.", low=0)
+    define.integer("seed", "of the numbers of frames.", low=0)
+    return define.values
 
 
 def _from(values: flags.FlagValues, kind: str) -> int:
@@ -163,8 +152,8 @@ def _from(values: flags.FlagValues, kind: str) -> int:
     from srn_tf.data import frames
     from srn_tf.progress import progress
 
-    names = ("min_frames", "max_frames", "linear_light", "min_motion", "max_change", "seed")
-    rules = frames.Rules(**{name: values[name].value for name in names})
+    names = [field.name for field in dataclasses.fields(FrameRules)]
+    rules = FrameRules(**{name: values[name].value for name in names})
     sequences = getattr(frames, kind)(values.input_path)
     with progress("averaging", sum(sequence.length for sequence in sequences)) as advance:
         counts = frames.write_pairs(sequences, values.output_path, rules, advance)
@@ -187,62 +176,32 @@ def _from(values: flags.FlagValues, kind: str) -> int:
 
 
 def _blur_flags() -> flags.FlagValues:
-    values = flags.FlagValues()
-    _string(values, "input_path", "folder of sharp photographs.")
-    _string(values, "output_path", "folder to write, which must not exist.")
-    flags.DEFINE_float(
-        "extent",
-        8.0,
-        "largest distance on the camera's path, in pixels.",
-        lower_bound=0,
-        upper_bound=256,
-        flag_values=values,
-    )
-    flags.DEFINE_integer("seed", 0, "of the blur.", lower_bound=0, flag_values=values)
-    _string(values, "pack", "store (.npz) to write for training, instead of a folder.")
-    flags.DEFINE_integer("count", 1000, "pairs of the store.", lower_bound=1, flag_values=values)
-    flags.DEFINE_integer(
-        "window",
-        384,
-        "side of the store's pictures, in pixels.",
-        lower_bound=16,
-        flag_values=values,
-    )
-    flags.DEFINE_integer("jobs", 0, "processes; 0: one a core.", lower_bound=0, flag_values=values)
-
-    def real(name, default, text):
-        flags.DEFINE_float(name, default, text, lower_bound=0, flag_values=values)
-
-    real("max_blur", 16.0, "largest extent in the store, in pixels.")
-    real("min_blur", 0.0, "smallest extent in the store, in pixels.")
-    real("keep_sharp", 0.0, "part of the store's pairs without blur, such as 0.1.")
-    flags.DEFINE_enum(
-        "target",
-        "middle",
-        list(TARGETS),
-        "where the sharp picture lies in the store: at the path's middle instant, or its centroid.",
-        flag_values=values,
-    )
-    flags.DEFINE_enum(
-        "light",
-        "mixed",
-        list(LIGHTS),
-        "what is averaged in the store: linear light, stored values, or mixed.",
-        flag_values=values,
-    )
-    real("camera_noise", 0.0, "factor on a sensor's noise in the store, such as 1; 0: off.")
-    real("highlights", 0.0, "part of the store's pairs with lights brighter than white.")
-    real("optics", 0.0, "part of the store's pairs out of focus, and as many sharpened; to 0.5.")
-    flags.DEFINE_integer(
-        "jpeg", 0, "lowest JPEG quality, in half of the store's pairs; 0: off.", flag_values=values
-    )
-    return values
+    define = Flags()
+    define.string("input_path", "folder of sharp photographs.")
+    define.string("output_path", "folder to write, which must not exist.")
+    define.real("extent", "largest distance on the camera's path, in pixels.", 8.0, 0, 256)
+    define.integer("seed", "of the blur.", 0, low=0)
+    define.string("pack", "store (.npz) to write for training, instead of a folder.")
+    define.integer("count", "pairs of the store.", 1000, low=1)
+    define.integer("window", "side of the store's pictures, in pixels.", 384, low=16)
+    define.integer("jobs", "processes that make the store; 0: one a core.", 0, 0, 1024)
+    for name, text in _OF_THE_STORE.items():
+        define.of_field(DataConfig, name, f"{text}; with --pack.")
+    return define.values
 
 
-_OF_THE_STORE = (
-    *("count", "window", "jobs", "max_blur", "min_blur", "keep_sharp", "target", "light"),
-    *("camera_noise", "highlights", "optics", "jpeg"),
-)
+# Fields of a DataConfig.
+_OF_THE_STORE = {
+    "max_blur": "largest extent, in pixels",
+    "min_blur": "smallest extent, in pixels",
+    "keep_sharp": "part of the pairs without blur, such as 0.1",
+    "target": "where the sharp picture lies on the path: middle (instant) or centroid",
+    "light": "what is averaged: linear (light), stored (values) or mixed",
+    "camera_noise": "factor on a sensor's noise, such as 1",
+    "highlights": "part of the pairs with lights brighter than white",
+    "optics": "part of the pairs out of focus, and as many sharpened; up to 0.5",
+    "jpeg": "lowest JPEG quality, in half of the pairs; 0: off",
+}
 
 
 def _blur(values: flags.FlagValues) -> int:
@@ -250,9 +209,9 @@ def _blur(values: flags.FlagValues) -> int:
     if values.pack:
         return _pack_blur(values)
     require(values, "output_path")
-    for name in _OF_THE_STORE:
+    for name in ("count", "window", "jobs", *_OF_THE_STORE):
         if values[name].present:
-            raise ValueError(f"--{name} is for a store: it needs --pack")
+            raise UserError(f"--{name} is for a store: it needs --pack")
     from srn_tf.data import pair_list, photographs
     from srn_tf.images.files import find_images
     from srn_tf.progress import progress
@@ -267,27 +226,16 @@ def _blur(values: flags.FlagValues) -> int:
 def _pack_blur(values: flags.FlagValues) -> int:
     for name in ("output_path", "extent"):
         if values[name].present:
-            raise ValueError(f"--{name} is for a folder of pairs: it cannot go with --pack")
-    if values.min_blur > values.max_blur or values.max_blur > 256:
-        raise ValueError("min_blur must be 0 to max_blur pixels, and max_blur at most 256")
-    if values.keep_sharp >= 1:
-        raise ValueError(f"keep_sharp must be 0 or more, below 1, not {values.keep_sharp:g}")
-    from srn_tf.data.camera import Camera
-    from srn_tf.data.photographs import SyntheticSource, pack_pairs
+            raise UserError(f"--{name} is for a folder of pairs: it cannot go with --pack")
+    given = {name: values[name].value for name in _OF_THE_STORE}
+    config = DataConfig(sharp_path=values.input_path, crop_size=values.window, **given)
+    from srn_tf.data.packed import pack_drawn
+    from srn_tf.data.sources import create_source
     from srn_tf.progress import progress
 
-    source = SyntheticSource(
-        values.input_path,
-        crop_size=values.window,
-        max_blur=values.max_blur,
-        min_blur=values.min_blur,
-        keep_sharp=values.keep_sharp,
-        camera=Camera(values.camera_noise, values.highlights, values.optics, values.jpeg),
-        target=values.target,
-        light=values.light,
-    )
+    source = create_source(config)
     with progress("blurring", values.count) as advance:
-        pack_pairs(source, values.pack, values.count, values.seed, values.jobs, advance)
+        pack_drawn(source, values.pack, values.count, values.seed, values.jobs, advance)
     print(f"pairs: {values.count}, in {values.pack}")
     return 0
 

@@ -2,13 +2,8 @@
 
 from absl import flags
 
-from srn_tf.cli.command import (
-    define_checkpoint_flags,
-    define_device_flags,
-    require,
-    run,
-    start_tensorflow,
-)
+from srn_tf import UserError
+from srn_tf.cli.command import Flags, require, run, start_tensorflow
 from srn_tf.networks.configs import MODELS
 from srn_tf.options import EXPORT_FORMATS, PRECISIONS
 
@@ -23,45 +18,33 @@ All formats take `image`, float32 [batch, height, width, 3] in [0, 1], of any si
 
 
 def define_flags() -> flags.FlagValues:
-    values = flags.FlagValues()
-    flags.DEFINE_string(
-        "output_path",
-        None,
-        "folder (saved_model, openvino) or file (.onnx, .tflite) to write.",
-        flag_values=values,
-    )
-    flags.DEFINE_enum(
-        "format", "saved_model", list(EXPORT_FORMATS), "to write.", flag_values=values
-    )
-    flags.DEFINE_boolean(
-        "overwrite", False, "replace an earlier export in --output_path.", flag_values=values
-    )
-    define_checkpoint_flags(values, list(MODELS))
-    flags.DEFINE_enum(
+    define = Flags()
+    define.string("output_path", "folder (saved_model, openvino) or file (.onnx, .tflite).")
+    define.choice("format", EXPORT_FORMATS, "to write.", "saved_model")
+    define.switch("overwrite", "replace an earlier export in --output_path.")
+    define.checkpoint(MODELS)
+    define.choice(
         "precision",
-        "float32",
-        list(PRECISIONS),
+        PRECISIONS,
         "to compute in; the other formats than saved_model are written in float32 only.",
-        flag_values=values,
+        "float32",
     )
     for side in ("height", "width"):
-        flags.DEFINE_integer(
+        define.integer(
             side,
-            None,
             "of the only size of pictures that the export is to take, one at a time; not for "
             "saved_model. Default: any.",
-            lower_bound=1,
-            flag_values=values,
+            low=1,
         )
-    define_device_flags(values)
-    return values
+    define.device()
+    return define.values
 
 
 def execute(values: flags.FlagValues) -> int:
     require(values, "output_path")
     size = (values.height, values.width)
     if None in size and any(size):
-        raise ValueError("--height and --width are needed together")
+        raise UserError("--height and --width are needed together")
     start_tensorflow(values.gpu, values.threads)
     from srn_tf.checkpoints.load import load
     from srn_tf.export import export, model_card

@@ -4,8 +4,10 @@ import pathlib
 
 from absl import flags
 
-from srn_tf.cli.command import define_device_flags, require, run, start_tensorflow
+from srn_tf import UserError
+from srn_tf.cli.command import Flags, require, run, start_tensorflow
 from srn_tf.networks.configs import MODELS
+from srn_tf.options import STORAGE
 
 SUMMARY = """makes one small file from a checkpoint of the authors' programs or of a run.
 
@@ -17,36 +19,26 @@ srn-test, srn-export and srn_tf.load_model open it.
 
 
 def define_flags() -> flags.FlagValues:
-    values = flags.FlagValues()
-    flags.DEFINE_string(
+    define = Flags()
+    define.string(
         "checkpoint",
-        None,
         "prefix of a TensorFlow 1 checkpoint (lstm, gray, color, pss_nsc), PyTorch file (mscnn), "
         "checkpoint file or run folder.",
-        flag_values=values,
     )
-    flags.DEFINE_string("output", None, "file to write, ending in .npz.", flag_values=values)
-    flags.DEFINE_enum(
-        "model", None, list(MODELS), "the model it must be; default: what fits.", flag_values=values
-    )
-    flags.DEFINE_enum(
-        "storage",
-        "float32",
-        ["float32", "float16"],
-        "numbers to store; float16 takes half the room.",
-        flag_values=values,
-    )
-    define_device_flags(values)
-    return values
+    define.string("output", "file to write, ending in .npz.")
+    define.choice("model", MODELS, "the model it must be; default: what fits.")
+    define.choice("storage", STORAGE, "numbers to store; float16 takes half the room.", "float32")
+    define.device()
+    return define.values
 
 
 def execute(values: flags.FlagValues) -> int:
     require(values, "checkpoint", "output")
     output = pathlib.Path(values.output)
     if output.suffix != ".npz":
-        raise ValueError(f"{output}: the name must end in .npz")
+        raise UserError(f"{output}: the name must end in .npz")
     if output.exists():
-        raise ValueError(f"{output}: exists already; choose another name or remove it first")
+        raise UserError(f"{output}: exists already; choose another name or remove it first")
     start_tensorflow(values.gpu, values.threads)
     from srn_tf.checkpoints import archive
     from srn_tf.checkpoints.load import load

@@ -4,7 +4,7 @@ import json
 
 from absl import flags
 
-from srn_tf.cli.command import run, start_tensorflow
+from srn_tf.cli.command import Flags, run, start_tensorflow
 from srn_tf.networks.configs import MODELS
 
 SUMMARY = """prints a table of the models: parameters, work, and published results on GOPRO.
@@ -110,10 +110,10 @@ def as_markdown(rows: list[dict]) -> str:
 
 
 def define_flags() -> flags.FlagValues:
-    values = flags.FlagValues()
-    flags.DEFINE_boolean("json", False, "print JSON, for programs.", flag_values=values)
-    flags.DEFINE_boolean("markdown", False, "print the README's table.", flag_values=values)
-    return values
+    define = Flags()
+    define.switch("json", "print JSON, for programs.")
+    define.switch("markdown", "print the table as the documentation has it.")
+    return define.values
 
 
 def execute(values: flags.FlagValues) -> int:

@@ -6,6 +6,7 @@ import sys
 
 from absl import flags
 
+from srn_tf import UserError
 from srn_tf.cli.command import (
     FAILURE,
     define_checkpoint_flags,
@@ -146,7 +147,7 @@ def execute(values: flags.FlagValues) -> int:
 
 
 def _refuse_what_has_no_part(values: flags.FlagValues, classical: bool, is_video: bool) -> None:
-    """Raises ValueError for a flag that would change nothing."""
+    """Raises UserError for a flag that would change nothing."""
     pairs = ("sharp_path", "koehler_path", "report", "recursive", "format", "quality")
     rules = [
         (classical, f"--model {values.model}", ("checkpoint", "precision", "tile", "batch_size")),
@@ -159,7 +160,7 @@ def _refuse_what_has_no_part(values: flags.FlagValues, classical: bool, is_video
     for applies, what, others in rules:
         for name in others:
             if applies and values[name].present:
-                raise ValueError(f"--{name} has no part beside {what}")
+                raise UserError(f"--{name} has no part beside {what}")
 
 
 def _find_jobs(values: flags.FlagValues) -> list:
@@ -170,7 +171,7 @@ def _find_jobs(values: flags.FlagValues) -> list:
         return jobs_of_list(values.datalist, values.data_root or ".", values.output_path, extension)
     for path in (values.sharp_path, values.koehler_path):
         if path and not pathlib.Path(path).is_dir():
-            raise ValueError(f"{path}: no such folder of sharp pictures")
+            raise UserError(f"{path}: no such folder of sharp pictures")
     jobs = find_jobs(
         values.input_path, values.output_path, values.recursive, extension, values.sharp_path
     )
@@ -211,7 +212,7 @@ def _deblur_pictures(values: flags.FlagValues, deblurrer, jobs) -> int:
         if job.sharp is not None:
             try:
                 scores = score(job.name, job.source, job.target, job.sharp)
-            except (ValueError, OSError) as problem:
+            except (UserError, OSError) as problem:
                 error = problem
         if values.report:
             pictures = [read_rgb(path) for path in (job.source, job.target)]
@@ -290,7 +291,7 @@ def _deblur_video(values: flags.FlagValues, deblurrer) -> int:
     target = pathlib.Path(values.output_path, source.name)
     if target.exists():
         if target.samefile(source):
-            raise ValueError(f"{target}: is the video to read, and would be overwritten")
+            raise UserError(f"{target}: is the video to read, and would be overwritten")
         if not values.overwrite:
             print(f"{target}: there before (--overwrite restores it again)")
             return 0

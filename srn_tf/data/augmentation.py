@@ -7,7 +7,7 @@ from srn_tf.images.rgb import LUMA
 
 
 class AugmentedSource:
-    """Another source, its examples changed at random; see `pair_list.PairSource`.
+    """Another source, its examples changed at random; see `examples.Source`.
 
     What is on is drawn after the source has drawn its crop, so that crops stay the same. Flips and
     turns together reach all eight positions of a square.
@@ -27,6 +27,7 @@ class AugmentedSource:
     def __init__(
         self,
         source,
+        *,
         flips: bool = False,
         turns: bool = False,
         noise: float = 0.0,
@@ -34,10 +35,14 @@ class AugmentedSource:
         jpeg: int = 0,
     ):
         self.source = source
-        self.crop_size = source.crop_size
-        self.names, self.stamps, self.notes = source.names, source.stamps, source.notes
+        self.crop_size, self.pictures = source.crop_size, source.pictures
+        self.names, self.notes = source.names, source.notes
         self.flips, self.turns = flips, turns
         self.noise, self.saturation, self.jpeg = noise, saturation, jpeg
+
+    @property
+    def content_marks(self) -> list[str]:
+        return self._source.content_marks
 
     def __len__(self) -> int:
         return len(self.source)
@@ -58,7 +63,7 @@ class AugmentedSource:
         """The pictures of the source, all changed alike; noise and JPEG are the blurred one's.
 
         Raises:
-            ValueError: as the source.
+            UserError: as the source.
         """
         pair = np.stack(self.source.example(index, rng))
         flip, turn, saturation, deviation = self.draw(rng)

@@ -49,21 +49,17 @@ class Camera:
         highlights: part of the pictures whose clipped lights were brighter than white before the
             blur.
         optics: part of the pictures slightly out of focus, and as many sharpened by the camera.
-        jpeg: half of the pictures are compressed as JPEG of a quality drawn evenly from this to
-            98; 0 is off.
     """
 
     noise: float = 0.0
     highlights: float = 0.0
     optics: float = 0.0
-    jpeg: int = 0
 
     def __post_init__(self):
         rules = [
             ("noise", 0 <= self.noise <= 100, "0 (off) to 100"),
             ("highlights", 0 <= self.highlights <= 1, "0 (off) to 1"),
             ("optics", 0 <= self.optics <= 0.5, "0 (off) to 0.5"),
-            ("jpeg", 0 <= self.jpeg <= 98, "0 (off) to 98"),
         ]
         check_rules(self, rules)
 
@@ -85,7 +81,7 @@ class Camera:
 
         Args:
             light: float32 [height, width, 3]; above 1 it is clipped.
-            rng: what noise, optics and compression are drawn from.
+            rng: what noise and optics are drawn from.
         """
         optics = rng.random()
         if optics < self.optics:
@@ -99,12 +95,7 @@ class Camera:
         if 1 - optics <= self.optics:
             amount = rng.uniform(0, _LARGEST_SHARPENING)
             values = values + np.float32(amount) * (values - _smooth(values, 1.0))
-        pixels = np.rint(values * 255).clip(0, 255).astype(np.uint8)
-        if self.jpeg and rng.random() < 0.5:
-            quality = int(rng.integers(self.jpeg, 98, endpoint=True))
-            _, file = cv2.imencode(".jpg", pixels[..., ::-1], (cv2.IMWRITE_JPEG_QUALITY, quality))
-            pixels = cv2.imdecode(file, cv2.IMREAD_COLOR_RGB)
-        return pixels
+        return np.rint(values * 255).clip(0, 255).astype(np.uint8)
 
 
 def _smooth(picture: np.ndarray, sigma: float) -> np.ndarray:

@@ -6,6 +6,8 @@ import struct
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from srn_tf import UserError
+
 _SHOWN = 10
 _ORIENTATION = 0x0112
 
@@ -24,7 +26,7 @@ def read_header(path) -> tuple[tuple[int, int], bool]:
     """((height, width) of the picture turned upright, whether it has one channel), undecoded.
 
     Raises:
-        ValueError: if the file has no readable header.
+        UserError: if the file has no readable header.
     """
     try:
         with Image.open(path) as image:
@@ -32,7 +34,7 @@ def read_header(path) -> tuple[tuple[int, int], bool]:
             turned = _exif(image).get(_ORIENTATION) in (5, 6, 7, 8)
     except (OSError, Image.DecompressionBombError) as error:
         reason = "of no known format" if isinstance(error, UnidentifiedImageError) else error
-        raise ValueError(f"{path}: not a picture that can be read ({reason})") from None
+        raise UserError(f"{path}: not a picture that can be read ({reason})") from None
     return size[::-1] if turned else size, one_channel
 
 
@@ -55,7 +57,7 @@ def check_headers(groups, crop_size: int) -> list[str]:
         crop_size: what no side may be smaller than.
 
     Raises:
-        ValueError: if a picture cannot be read or is smaller than the crop, or a group has pictures
+        UserError: if a picture cannot be read or is smaller than the crop, or a group has pictures
             of different size: how many problems, and the first ten.
     """
     problems, one_channel = [], []
@@ -64,7 +66,7 @@ def check_headers(groups, crop_size: int) -> list[str]:
         for path in paths:
             try:
                 size, is_gray = read_header(path)
-            except ValueError as error:
+            except UserError as error:
                 found.append(str(error))
                 continue
             found += filter(None, [size_problem(path, size, crop_size)])
@@ -89,16 +91,16 @@ def size_problem(what, size: tuple[int, int], crop_size: int) -> str:
 
 
 def refuse(problems: list[str]) -> None:
-    """Raises ValueError if there are problems: how many, and the first ten."""
+    """Raises UserError if there are problems: how many, and the first ten."""
     if problems:
         rest = len(problems) - _SHOWN
         more = [f"and {rest} more"] if rest > 0 else []
         heading = f"the data cannot be used; problems: {len(problems)}"
-        raise ValueError("\n  ".join([heading, *problems[:_SHOWN], *more]))
+        raise UserError("\n  ".join([heading, *problems[:_SHOWN], *more]))
 
 
 def refuse_if_small(what, picture: np.ndarray, crop_size: int) -> None:
-    """Raises ValueError for a picture smaller than the crop: it may have changed since its header
+    """Raises UserError for a picture smaller than the crop: it may have changed since its header
     was looked at."""
     if problem := size_problem(what, picture.shape[:2], crop_size):
-        raise ValueError(problem)
+        raise UserError(problem)

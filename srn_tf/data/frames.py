@@ -12,9 +12,11 @@ import re
 import cv2
 import numpy as np
 
+from srn_tf import UserError
 from srn_tf.atomic import atomic_folder
 from srn_tf.data.camera_shake import from_light, to_light
 from srn_tf.data.checks import path_problem
+from srn_tf.data.config import FrameRules
 from srn_tf.data.pair_list import LIST
 from srn_tf.images.files import EXTENSIONS, find_images
 from srn_tf.images.rgb import read_image, write_image
@@ -27,37 +29,8 @@ _SMALLEST_SIDE = 12  # in pixels; optical flow needs it
 _FLOW_SIDE = 640  # optical flow is computed at this size, in pixels, which takes noise away
 
 
-@dataclasses.dataclass(frozen=True)
-class Rules:
-    """How frames become pairs.
-
-    Attributes:
-        min_frames, max_frames: odd; each pair is of an odd number of frames between them.
-        linear_light: average light (gamma 2.2) instead of stored values.
-        min_motion: mean length of the optical flow from the first frame to the last, in pixels,
-            under which frames count as static.
-        max_change: mean difference between thumbnails of two frames, in grey levels of 255, above
-            which they belong to different scenes.
-        seed: of the numbers of frames.
-    """
-
-    min_frames: int = 7
-    max_frames: int = 13
-    linear_light: bool = False
-    min_motion: float = 1.0
-    max_change: float = 20.0
-    seed: int = 0
-
-    def __post_init__(self):
-        for name in ("min_frames", "max_frames"):
-            if getattr(self, name) % 2 == 0 or getattr(self, name) < 3:
-                raise ValueError(f"{name} must be odd, 3 or more, not {getattr(self, name)}")
-        if self.min_frames > self.max_frames:
-            raise ValueError(f"min_frames {self.min_frames} is above max_frames {self.max_frames}")
-
-
 @dataclasses.dataclass
-class Counts:
+class FrameCounts:
     """What became of the frames: windows that are pairs or were left out, and frames read."""
 
     pairs: int = 0
@@ -66,7 +39,7 @@ class Counts:
     frames: int = 0
 
 
-def average_windows(frames, rules: Rules, rng: np.random.Generator, counts: Counts):
+def average_windows(frames, rules: FrameRules, rng: np.random.Generator, counts: FrameCounts):
     """Yields (number of the middle frame, blurred, sharp) of the windows of a sequence.
 
     Windows follow each other without overlap; what a scene cut or the end leaves incomplete is left
@@ -152,7 +125,7 @@ class Sequence:
         """Yields the frames, uint8 [height, width, 3].
 
         Raises:
-            ValueError: if a picture cannot be read, or differs from the first one in size.
+            UserError: if a picture cannot be read, or differs from the first one in size.
         """
         if not self.path.is_dir():
             video = Video(self.path)
@@ -164,7 +137,7 @@ class Sequence:
             frame = read_image(path)
             shape = shape or frame.shape
             if frame.shape != shape:
-                raise ValueError(f"{path}: differs in size from the frames before it")
+                raise UserError(f"{path}: differs in size from the frames before it")
             yield frame
 
 
@@ -178,7 +151,7 @@ def videos(path) -> list[Sequence]:
     """A video, or those in a folder.
 
     Raises:
-        ValueError: if there is none, or one cannot be read.
+        UserError: if there is none, or one cannot be read.
     """
     path = pathlib.Path(path)
     paths = [path]
@@ -186,7 +159,7 @@ def videos(path) -> list[Sequence]:
         visible = (file for file in path.iterdir() if not file.name.startswith("."))
         paths = sorted(file for file in visible if file.suffix.lower() in _VIDEOS)
     if not paths:
-        raise ValueError(f"{path}: no videos in this folder ({', '.join(_VIDEOS)})")
+        raise UserError(f"{path}: no videos in this folder ({', '.join(_VIDEOS)})")
     return [Sequence(path, Video(path).frames) for path in paths]
 
 
@@ -194,19 +167,19 @@ def folders_of_frames(path) -> list[Sequence]:
     """A folder of frames, or those in a folder.
 
     Raises:
-        ValueError: if there is no such folder, or one without pictures, or it has both.
+        UserError: if there is no such folder, or one without pictures, or it has both.
     """
     path = pathlib.Path(path)
     if not path.is_dir():
-        raise ValueError(f"{path}: no such folder")
+        raise UserError(f"{path}: no such folder")
     visible = [p for p in path.iterdir() if not p.name.startswith(".")]
     inner = sorted(p for p in visible if p.is_dir())
     if inner and any(p.suffix.lower() in EXTENSIONS for p in visible):
-        raise ValueError(f"{path}: has both frames and folders; a sequence needs its own folder")
+        raise UserError(f"{path}: has both frames and folders; a sequence needs its own folder")
     return [Sequence(folder, len(find_images(folder))) for folder in inner or [path]]
 
 
-def write_pairs(sequences: list[Sequence], folder, rules: Rules, advance=lambda: None):
+def write_pairs(sequences: list[Sequence], folder, rules: FrameRules, advance=lambda: None):
     """Makes the pairs of sequences, in GOPRO's layout and with a data list.
 
         folder/pairs.txt                      sharp blurred, a pair a line
@@ -223,21 +196,21 @@ def write_pairs(sequences: list[Sequence], folder, rules: Rules, advance=lambda:
         The counts of each sequence.
 
     Raises:
-        ValueError: if `folder` exists, two sequences have one name, frames cannot be read, or no
+        UserError: if `folder` exists, two sequences have one name, frames cannot be read, or no
             pair is left.
     """
     names = [sequence.name for sequence in sequences]
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"two sequences have the name {twice}; the pairs of both would mix")
+        raise UserError(f"two sequences have the name {twice}; the pairs of both would mix")
     for sequence in sequences:
         if problem := path_problem(sequence.name):
-            raise ValueError(f"{sequence.path}: {problem}")
+            raise UserError(f"{sequence.path}: {problem}")
     rng = np.random.default_rng(rules.seed)
     found, lines = [], []
     with atomic_folder(folder) as temporary:
         for sequence in sequences:
-            found.append(Counts())
+            found.append(FrameCounts())
             frames = _telling(sequence, advance)
             for number, blurred, sharp in average_windows(frames, rules, rng, found[-1]):
                 pair = [f"{sequence.name}/{side}/{number:06d}.png" for side in ("sharp", "blur")]
@@ -247,7 +220,7 @@ def write_pairs(sequences: list[Sequence], folder, rules: Rules, advance=lambda:
         if not lines:
             counts = [dataclasses.asdict(counts) for counts in found]
             total = ", ".join(f"{name}: {sum(c[name] for c in counts)}" for name in counts[0])
-            raise ValueError(f"no pair could be made of {', '.join(names)}; {total}")
+            raise UserError(f"no pair could be made of {', '.join(names)}; {total}")
         (temporary / LIST).write_text("".join(f"{line}\n" for line in lines))
     return found
 
@@ -256,7 +229,7 @@ def _telling(sequence: Sequence, advance):
     for frame in sequence.frames():
         height, width = frame.shape[:2]
         if min(height, width) < _SMALLEST_SIDE:
-            raise ValueError(
+            raise UserError(
                 f"{sequence.path}: frames of {width}x{height} are too small; {_SMALLEST_SIDE} "
                 "pixels a side are needed"
             )

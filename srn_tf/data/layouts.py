@@ -12,6 +12,7 @@ first word.
 import dataclasses
 import pathlib
 
+from srn_tf import UserError
 from srn_tf.data.checks import path_problem, read_header, refuse
 from srn_tf.images.files import find_images
 
@@ -27,7 +28,7 @@ GAMMA_FOLDERS = {"sharp": "blur_gamma"}
 
 
 @dataclasses.dataclass(frozen=True)
-class Findings:
+class FoundPairs:
     """What a folder holds. Paths are relative to it, with slashes, in their order.
 
     Attributes:
@@ -41,7 +42,7 @@ class Findings:
     of_different_size: list[tuple[str, str]]
 
 
-def find_pairs(root, gamma: bool = False) -> Findings:
+def find_pairs(root, gamma: bool = False) -> FoundPairs:
     """The pairs below a folder, in any of the layouts.
 
     Args:
@@ -49,7 +50,7 @@ def find_pairs(root, gamma: bool = False) -> Findings:
         gamma: take GOPRO's blur_gamma for the blurred ones, and look for nothing else.
 
     Raises:
-        ValueError: if there is no such folder or nothing in one of the layouts; for pictures that
+        UserError: if there is no such folder or nothing in one of the layouts; for pictures that
             cannot be read, paths that a list cannot hold, and two files for one picture.
     """
     folders = GAMMA_FOLDERS if gamma else FOLDERS
@@ -72,15 +73,15 @@ def find_pairs(root, gamma: bool = False) -> Findings:
         side[key] = path.as_posix()
     if not sharp and not blurred:
         known = ", ".join(f"{a} and {b}" for a, b in folders.items())
-        raise ValueError(f"{root}: none of the folders of pairs that are known here ({known})")
-    found = Findings([], [], [])
+        raise UserError(f"{root}: none of the folders of pairs that are known here ({known})")
+    found = FoundPairs([], [], [])
     found.alone.extend(sorted((sharp | blurred)[key] for key in sharp.keys() ^ blurred.keys()))
     for key in sharp.keys() & blurred.keys():
         pair = sharp[key], blurred[key]
         try:
             sizes = {read_header(pathlib.Path(root, path))[0] for path in pair}
             (found.pairs if len(sizes) == 1 else found.of_different_size).append(pair)
-        except ValueError as error:
+        except UserError as error:
             problems.append(str(error))
     refuse(sorted(problems))
     found.pairs.sort()

@@ -21,9 +21,11 @@ import zipfile
 
 import numpy as np
 
+from srn_tf import UserError
 from srn_tf.atomic import atomic_file
 from srn_tf.data.checks import refuse, size_problem
-from srn_tf.data.examples import random_crop
+from srn_tf.data.examples import Source, order, random_crop
+from srn_tf.data.pool import process_pool
 
 _DIRECTORY = "pairs.json"
 _FORMAT = "srn_tf pairs 1"
@@ -36,19 +38,19 @@ def pack(source, path, advance=lambda: None, executor=None) -> None:
 
     Args:
         source: has a length, `names`, `notes`, and `read(index)` -> (blurred, sharp), with what
-            comes with the blurred picture between; see `pair_list.PairSource`.
+            comes with the blurred picture between; see `examples.Source`.
         path: the file, ending in .npz, which must not exist.
         advance: called after each pair.
         executor: what reads the pairs, a `concurrent.futures.Executor`; default: threads.
 
     Raises:
-        ValueError: if `path` exists or is named otherwise; what the source raises.
+        UserError: if `path` exists or is named otherwise; what the source raises.
     """
     path = pathlib.Path(path)
     if path.suffix != ".npz":
-        raise ValueError(f"{path}: the name must end in .npz")
+        raise UserError(f"{path}: the name must end in .npz")
     if path.exists():
-        raise ValueError(f"{path}: exists already; choose another name or remove it first")
+        raise UserError(f"{path}: exists already; choose another name or remove it first")
     workers = os.cpu_count() or 1
     with (
         atomic_file(path) as temporary,
@@ -72,6 +74,49 @@ def pack(source, path, advance=lambda: None, executor=None) -> None:
             advance()
 
 
+def pack_drawn(
+    source: Source, path, count: int, seed: int, jobs: int = 0, advance=lambda: None
+) -> None:
+    """Writes the examples at the first positions of a run (see `examples`) into a store, made by as
+    many processes as there are cores. The same arguments give the same file to the last byte.
+
+    Args:
+        source: gives crops, which become the pictures of the pairs.
+        path: the file, as for `pack`.
+        count: how many pairs.
+        seed: of order, crops and blur.
+        jobs: processes; 0: one for each core.
+        advance: called after each pair.
+
+    Raises:
+        UserError: as `pack` and the source.
+    """
+    pack(_Drawn(source, count, seed), path, advance, process_pool(jobs))
+
+
+class _Drawn:
+    """The examples at the first positions of a run, as `pack` wants them."""
+
+    def __init__(self, source: Source, count: int, seed: int):
+        self._source, self._count, self._seed = source, count, seed
+        self.notes = source.notes
+
+    @property
+    def names(self) -> list[str]:
+        return [f"{self._source.names[self._index(i)]} {i}" for i in range(self._count)]
+
+    def __len__(self) -> int:
+        return self._count
+
+    def _index(self, position: int) -> int:
+        count = len(self._source)
+        return int(order(self._seed, position // count, count)[position % count])
+
+    def read(self, position: int) -> tuple[np.ndarray, ...]:
+        rng = np.random.default_rng([self._seed, position])
+        return self._source.example(self._index(position), rng)
+
+
 def verify(path, advance=lambda: None) -> int:
     """Reads a whole store and compares its checksums.
 
@@ -83,7 +128,7 @@ def verify(path, advance=lambda: None) -> int:
         How many pairs there are.
 
     Raises:
-        ValueError: naming the first pair that is damaged.
+        UserError: naming the first pair that is damaged.
     """
     with _opened(path) as (archive, content):
         for index, name in enumerate(content["names"]):
@@ -92,7 +137,7 @@ def verify(path, advance=lambda: None) -> int:
                     while file.read(1 << 20):
                         pass
             except Exception as error:
-                raise ValueError(f"{path}: pair {index} ({name}) is damaged: {error}") from None
+                raise UserError(f"{path}: pair {index} ({name}) is damaged: {error}") from None
             advance()
     return len(content["names"])
 
@@ -100,31 +145,26 @@ def verify(path, advance=lambda: None) -> int:
 class PackedSource:
     """Random crops of the pairs of a store: those of the list that it was made of.
 
-    See `pair_list.PairSource`. The checksums of pairs are compared by `verify` alone. `pairs` are
-    all of them, uint8 [pictures, height, width, 3]: sharp, blurred, and what comes with it.
-
-    Args:
-        path: the file.
-        crop_size: side of the crops in pixels.
-        pictures: of each example: the blurred one, what comes with it, and the sharp one.
+    See `examples.Source`. The checksums of pairs are compared by `verify` alone. `pairs` are all of
+    them, uint8 [pictures, height, width, 3]: sharp, blurred, and what comes with it.
 
     Raises:
-        ValueError: if the file is not a whole store, has another number of pictures, or pictures
-            smaller than the crop.
+        UserError: if the file is not a whole store, its pairs differ in the number of pictures, or
+            pictures are smaller than the crop.
     """
 
-    def __init__(self, path, crop_size: int, pictures: int = 2):
+    def __init__(self, path, crop_size: int):
         with _opened(path) as (archive, content), open(path, "rb") as file:
             members = [archive.getinfo(_member(index)) for index in range(len(content["names"]))]
             mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
             self.pairs = [_array(mapped, member) for member in members]
         self.crop_size = crop_size
         self.names, self.notes = content["names"], content["notes"]
-        self.stamps = [member.CRC for member in members]
-        if (count := len(self.pairs[0])) != pictures:
-            raise ValueError(
-                f"{path}: holds {count} pictures a pair, and the network learns from {pictures}"
-            )
+        self.content_marks = [str(member.CRC) for member in members]
+        counts = {len(pair) for pair in self.pairs}
+        if len(counts) != 1:
+            raise UserError(f"{path}: all pairs must have the same number of pictures")
+        (self.pictures,) = counts
         problems = [
             size_problem(f"{path}: pair {name}", pair.shape[1:3], crop_size)
             for name, pair in zip(self.names, self.pairs, strict=True)
@@ -149,21 +189,21 @@ def _opened(path):
     """Gives the archive and what its `pairs.json` says.
 
     Raises:
-        ValueError: for whatever goes wrong inside, because of a damaged file.
+        UserError: for whatever goes wrong inside, because of a damaged file.
     """
     try:
         with zipfile.ZipFile(path) as archive:
             content = json.loads(archive.read(_DIRECTORY))
             if content["format"] != _FORMAT:
-                raise ValueError(f"{content['format']} instead of {_FORMAT}")
+                raise UserError(f"{content['format']} instead of {_FORMAT}")
             yield archive, content
     except OSError as error:
         reason = error.strerror or f"damaged: {error}"
-        raise ValueError(f"{path}: cannot be read ({reason})") from None
+        raise UserError(f"{path}: cannot be read ({reason})") from None
     except Exception as error:  # whatever parser a wrong byte has reached
         if str(error).startswith(f"{path}: "):
             raise
-        raise ValueError(
+        raise UserError(
             f"{path}: not a store of pairs, or not written whole ({error}); srn-data pack makes one"
         ) from None
 
@@ -188,5 +228,5 @@ def _array(mapped: mmap.mmap, member: zipfile.ZipInfo) -> np.ndarray:
         or (dtype, pair.ndim, shape[-1]) != (np.uint8, 4, 3)
         or shape[0] < 2
     ):
-        raise ValueError(f"{member.filename} is no pair")
+        raise UserError(f"{member.filename} is no pair")
     return pair

@@ -5,14 +5,16 @@ passed over.
 """
 
 import dataclasses
+import functools
 import os
 import pathlib
 
 import cv2
 import numpy as np
 
+from srn_tf import UserError
 from srn_tf.data.checks import check_headers, refuse, refuse_if_small
-from srn_tf.data.examples import random_crop
+from srn_tf.data.examples import content_mark, random_crop
 from srn_tf.images.rgb import read_image
 
 _SAMPLED = 9
@@ -36,18 +38,18 @@ def read_list(path, root) -> list[Pair]:
     """The pairs of a data list.
 
     Raises:
-        ValueError: if there is no folder `root` or it cannot be read; for lines that are not two
+        UserError: if there is no folder `root` or it cannot be read; for lines that are not two
             paths and for missing files: how many there are, and the first ten as file:line.
     """
     path, root = pathlib.Path(path), pathlib.Path(root)
     try:
         lines = path.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: cannot be read as a data list ({error})") from None
+        raise UserError(f"{path}: cannot be read as a data list ({error})") from None
     try:
         os.scandir(root).close()
     except OSError as error:
-        raise ValueError(f"{root}: cannot be read as a folder ({error.strerror})") from None
+        raise UserError(f"{root}: cannot be read as a folder ({error.strerror})") from None
     pairs, problems = [], []
     for number, line in enumerate(lines, start=1):
         words = line.split()
@@ -63,7 +65,7 @@ def read_list(path, root) -> list[Pair]:
         pairs.append(pair)
     refuse(problems)
     if not pairs:
-        raise ValueError(f"{path}: no pairs in this list")
+        raise UserError(f"{path}: no pairs in this list")
     return pairs
 
 
@@ -75,7 +77,7 @@ def _check_order(pairs: list[Pair]) -> None:
         pair for pair in sampled if _detail(pair.sharp) < _LESS_DETAIL * _detail(pair.blurred)
     ]
     if 2 * len(swapped) > len(sampled):
-        raise ValueError(
+        raise UserError(
             f"{swapped[0].where}: the columns look swapped: on {len(swapped)} of {len(sampled)} "
             "lines sampled, the first picture has less detail than the second; a line is `sharp "
             "blurred`"
@@ -89,25 +91,32 @@ def _detail(path) -> float:
 
 
 class PairSource:
-    """Random crops of the pairs of a data list.
+    """Random crops of the pairs of a data list; see `examples.Source`.
 
-    A source has a length and gives, for an index and a random generator, one training example:
-    (blurred, sharp), both uint8 [crop_size, crop_size, 3]. `names` says what the examples are, and
-    `stamps` has a number for each that changes with its pixels, most likely; `notes` is what the
-    user should know of them.
+    Args:
+        datalist, root: as for `read_list`.
+        crop_size: side of the crops, in pixels.
+        check: look at the headers of all pictures, and at a few pairs for their order.
 
     Raises:
-        ValueError: as `read_list` and `check_headers`; if sharp and blurred look swapped.
+        UserError: as `read_list` and `check_headers`; if sharp and blurred look swapped.
     """
 
-    def __init__(self, datalist, root, crop_size: int):
+    pictures = 2
+
+    def __init__(self, datalist, root, crop_size: int, check: bool = True):
         self.pairs = read_list(datalist, root)
         self.crop_size = crop_size
         self.names = [pair.text for pair in self.pairs]
-        groups = [(f"{pair.where}: ", (pair.sharp, pair.blurred)) for pair in self.pairs]
-        self.notes = check_headers(groups, crop_size)
-        self.stamps = [sum(map(os.path.getsize, (p.sharp, p.blurred))) for p in self.pairs]
-        _check_order(self.pairs)
+        self.notes = []
+        if check:
+            groups = [(f"{pair.where}: ", (pair.sharp, pair.blurred)) for pair in self.pairs]
+            self.notes = check_headers(groups, crop_size)
+            _check_order(self.pairs)
+
+    @functools.cached_property
+    def content_marks(self) -> list[str]:
+        return [content_mark(pair.sharp, pair.blurred) for pair in self.pairs]
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -116,19 +125,19 @@ class PairSource:
         """(blurred, sharp), whole: both uint8 [height, width, 3].
 
         Raises:
-            ValueError: if a picture cannot be read, or they differ in size.
+            UserError: if a picture cannot be read, or they differ in size.
         """
         pair = self.pairs[index]
         blurred, sharp = read_image(pair.blurred), read_image(pair.sharp)
         if blurred.shape != sharp.shape:
-            raise ValueError(f"{pair.where}: {pair.sharp} and {pair.blurred} differ in size")
+            raise UserError(f"{pair.where}: {pair.sharp} and {pair.blurred} differ in size")
         return blurred, sharp
 
     def example(self, index: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """The same random crop of both pictures of a pair.
 
         Raises:
-            ValueError: as `read`.
+            UserError: as `read`.
         """
         pictures = self.read(index)
         pair = self.pairs[index]

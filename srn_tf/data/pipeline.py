@@ -3,7 +3,8 @@
 import numpy as np
 import tensorflow as tf
 
-from srn_tf.data.examples import make_batch
+from srn_tf import UserError
+from srn_tf.data.examples import Source, make_batch
 from srn_tf.images.rgb import LUMA
 
 
@@ -11,12 +12,11 @@ class Batches:
     """An endless stream of training batches, from any step on.
 
     Args:
-        source: has a length, and `example(index, rng)` -> (blurred, sharp), uint8 [size, size, 3].
+        source: of the examples.
         batch_size: examples a batch, of all workers together.
         channels: 3, or 1 for luma.
         seed: of order and crops.
         start_step: the first batch given is that of this step.
-        pictures: of each example; those between blurred and sharp become channels of the blurred.
         share: (index, count) of this worker: it gets rows index * batch_size / count to
             (index + 1) * batch_size / count of every batch.
 
@@ -25,24 +25,23 @@ class Batches:
     It raises what the source raises.
 
     Raises:
-        ValueError: if the batch cannot be shared evenly.
+        UserError: if the batch cannot be shared evenly.
     """
 
     def __init__(
         self,
-        source,
+        source: Source,
         batch_size: int,
         channels: int,
         seed: int,
         start_step: int = 0,
         share: tuple[int, int] = (0, 1),
-        pictures: int = 2,
     ):
         self._source, self._seed = source, seed
         self._error = None
         worker, workers = share
         if batch_size % workers:
-            raise ValueError(f"batch_size {batch_size} must be a multiple of the {workers} workers")
+            raise UserError(f"batch_size {batch_size} must be a multiple of the {workers} workers")
         rows = batch_size // workers
         size = source.crop_size
 
@@ -50,7 +49,7 @@ class Batches:
             own = positions[worker * rows : (worker + 1) * rows]
             # One call for the batch: each has to wait for Python's lock.
             pixels = tf.numpy_function(self._examples, [own], tf.uint8)
-            pixels = tf.ensure_shape(pixels, (pictures, rows, size, size, 3))
+            pixels = tf.ensure_shape(pixels, (source.pictures, rows, size, size, 3))
             colors = tf.cast(pixels, tf.float32) / 255
             if channels == 1:
                 colors = tf.tensordot(colors, LUMA, 1)[..., tf.newaxis]
@@ -76,4 +75,4 @@ class Batches:
         try:
             yield from self._dataset
         except tf.errors.OpError as error:
-            raise (self._error or ValueError(str(error))) from None
+            raise (self._error or error) from None

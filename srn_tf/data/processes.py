@@ -13,10 +13,10 @@ import threading
 
 import numpy as np
 
+from srn_tf.data.config import DataConfig
 from srn_tf.data.examples import make_batch
 from srn_tf.data.pool import cores, process_pool
 from srn_tf.data.sources import create_source
-from srn_tf.training.config import TrainingConfig
 
 _AHEAD = 3  # batches made or being made, for each process
 
@@ -28,19 +28,30 @@ class BatchProcesses:
     killed.
 
     Args:
-        config: of the training.
+        config: of the examples.
+        batch_size: examples a step.
+        seed: of order and crops.
         first, last: steps.
         processes: how many; 0: one for each core that this process may use.
 
-    Iterating gives uint8 [2, batch_size, size, size, 3]: blurred, then sharp. It raises what the
-    source raises, and OSError if a process died.
+    Iterating gives what `examples.make_batch` does. It raises what the source raises, and OSError
+    if a process died.
     """
 
-    def __init__(self, config: TrainingConfig, first: int, last: int, processes: int = 0):
+    def __init__(
+        self,
+        config: DataConfig,
+        batch_size: int,
+        seed: int,
+        first: int,
+        last: int,
+        processes: int = 0,
+    ):
         self._pool = process_pool(processes)
-        size = config.batch_size
         self._submitted = (
-            self._pool.submit(_make, config, range(step * size, (step + 1) * size))
+            self._pool.submit(
+                _make, config, seed, range(step * batch_size, (step + 1) * batch_size)
+            )
             for step in range(first, last)
         )
         self._wanted = _AHEAD * (processes or cores())
@@ -95,8 +106,8 @@ def _ctrl_c_ignored():
         signal.signal(signal.SIGINT, previous)
 
 
-_source = functools.lru_cache(1)(create_source)
+_source = functools.lru_cache(1)(functools.partial(create_source, check=False))
 
 
-def _make(config: TrainingConfig, positions) -> np.ndarray:
-    return make_batch(_source(config), positions, config.seed)
+def _make(config: DataConfig, seed: int, positions) -> np.ndarray:
+    return make_batch(_source(config), positions, seed)

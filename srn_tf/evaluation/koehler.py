@@ -28,6 +28,7 @@ import numpy as np
 import scipy.fft
 from skimage.registration import phase_cross_correlation
 
+from srn_tf import UserError
 from srn_tf.evaluation.metrics import ms_ssim
 from srn_tf.evaluation.scores import require_same_size
 from srn_tf.images.rgb import read_rgb
@@ -42,11 +43,11 @@ def picture_and_path(name: str) -> tuple[int, int]:
     """The numbers of picture and camera path at the end of a file's name: (3, 8) of Blurry3_8.png.
 
     Raises:
-        ValueError: if the name does not end like that.
+        UserError: if the name does not end like that.
     """
     match = re.search(r"([1-4])_([1-9]|1[0-2])$", pathlib.PurePath(name).stem)
     if match is None:
-        raise ValueError(
+        raise UserError(
             f"{name}: a name of the Köhler set ends in PICTURE_PATH, from 1_1 to 4_12, "
             "as Blurry3_8.png"
         )
@@ -68,7 +69,7 @@ def ground_truths(folder, name: str) -> list[pathlib.Path]:
         name: of the picture, such as Blurry3_8.png.
 
     Raises:
-        ValueError: if the name is none of the set, or has no ground truth in the folder.
+        UserError: if the name is none of the set, or has no ground truth in the folder.
     """
     picture, path = picture_and_path(name)
     prefix = f"GroundTruth{picture}_{path}_"
@@ -78,7 +79,7 @@ def ground_truths(folder, name: str) -> list[pathlib.Path]:
         if frame.isdecimal() and int(frame) not in _LEFT_OUT.get((picture, path), ()):
             frames[int(frame)] = file
     if not frames:
-        raise ValueError(f"{folder}: no ground truths {prefix}*.png, which {name} needs")
+        raise UserError(f"{folder}: no ground truths {prefix}*.png, which {name} needs")
     return [frames[frame] for frame in sorted(frames)]
 
 
@@ -97,7 +98,7 @@ def score(name: str, restored_path, ground_truth_paths, advance=lambda text: Non
         ms_ssim_ground_truth, the one with the best MS-SSIM.
 
     Raises:
-        ValueError: for pictures that cannot be read, differ in size, are too small or all black.
+        UserError: for pictures that cannot be read, differ in size, are too small or all black.
         OSError: if a picture cannot be opened.
     """
     restored = read_rgb(restored_path)
@@ -106,7 +107,7 @@ def score(name: str, restored_path, ground_truth_paths, advance=lambda text: Non
     luma = pixels @ _LUMA
     energy = np.vdot(pixels, pixels)
     if energy == 0:
-        raise ValueError(f"{restored_path}: all black; no intensity scale fits it")
+        raise UserError(f"{restored_path}: all black; no intensity scale fits it")
     candidates = []
     for path in ground_truth_paths:
         sharp = read_rgb(path)
@@ -115,7 +116,7 @@ def score(name: str, restored_path, ground_truth_paths, advance=lambda text: Non
         scale = float(np.vdot(truth, pixels) / energy)
         if scale == 0:
             # Scaled to it, any picture would be perfect.
-            raise ValueError(f"{path}: all black, or nothing in common with {restored_path}")
+            raise UserError(f"{path}: all black, or nothing in common with {restored_path}")
         (down, right), *_ = phase_cross_correlation(
             scipy.fft.fft2(truth.mean(-1)), transformed, space="fourier", normalization=None
         )
@@ -123,8 +124,8 @@ def score(name: str, restored_path, ground_truth_paths, advance=lambda text: Non
         truth_luma, restored_luma = truth @ _LUMA * inside, scale * _shift(luma, down, right)
         try:
             similarity = ms_ssim(truth_luma, restored_luma)
-        except ValueError as error:
-            raise ValueError(f"{restored_path}: {error}") from None
+        except UserError as error:
+            raise UserError(f"{restored_path}: {error}") from None
         candidates.append(
             {
                 "psnr": _psnr(truth_luma, restored_luma),
@@ -157,17 +158,17 @@ def evaluate(pictures, ground_truth_folder):
         ground_truth_folder: as `ground_truths` takes it.
 
     Yields:
-        For each picture a row of `score`, or the ValueError or OSError that it raised.
+        For each picture a row of `score`, or the UserError or OSError that it raised.
 
     Raises:
-        ValueError: as `ground_truths`.
+        UserError: as `ground_truths`.
     """
     work = [(name, path, ground_truths(ground_truth_folder, name)) for name, path in pictures]
     with progress("scoring", sum(len(paths) for *_, paths in work)) as advance:
         for name, path, paths in work:
             try:
                 yield score(name, path, paths, advance)
-            except (ValueError, OSError) as error:
+            except (UserError, OSError) as error:
                 yield error
 
 

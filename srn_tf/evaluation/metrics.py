@@ -19,6 +19,7 @@ import cv2
 import numpy as np
 from skimage.metrics import peak_signal_noise_ratio
 
+from srn_tf import UserError
 from srn_tf.images.rgb import LUMA
 
 _WINDOW = cv2.getGaussianKernel(11, 1.5)
@@ -52,7 +53,7 @@ def ssim(sharp: np.ndarray, restored: np.ndarray) -> float:
         sharp, restored: uint8 [height, width, 3], at least 11 pixels a side.
 
     Raises:
-        ValueError: for smaller pictures.
+        UserError: for smaller pictures.
     """
     _require(sharp, 11, "SSIM")
     similarity = _similarity(sharp, restored, _smooth)
@@ -69,7 +70,7 @@ def ssim_luma(sharp: np.ndarray, restored: np.ndarray) -> float:
         sharp, restored: uint8 [height, width, 3], at least 11 pixels a side.
 
     Raises:
-        ValueError: for smaller pictures.
+        UserError: for smaller pictures.
     """
     _require(sharp, 11, "SSIM")
     lumas = [np.rint(picture @ np.array(LUMA)) for picture in (sharp, restored)]
@@ -83,7 +84,7 @@ def ssim_matlab3d(sharp: np.ndarray, restored: np.ndarray) -> float:
         sharp, restored: uint8 [height, width, 3], at least 11 pixels a side.
 
     Raises:
-        ValueError: for smaller pictures.
+        UserError: for smaller pictures.
     """
     _require(sharp, 11, "SSIM")
 
@@ -107,7 +108,7 @@ def ms_ssim(sharp: np.ndarray, restored: np.ndarray) -> float:
             then the coarsest scale has 11.
 
     Raises:
-        ValueError: for smaller pictures.
+        UserError: for smaller pictures.
     """
     _require(sharp, 161, "MS-SSIM")
     product = 1.0
@@ -130,7 +131,7 @@ def ms_ssim(sharp: np.ndarray, restored: np.ndarray) -> float:
 def _require(picture, size: int, name: str) -> None:
     height, width = picture.shape[:2]
     if min(height, width) < size:
-        raise ValueError(f"{name} needs {size} pixels a side, not {width}x{height}")
+        raise UserError(f"{name} needs {size} pixels a side, not {width}x{height}")
 
 
 def _smooth(values):

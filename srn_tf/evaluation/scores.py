@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from srn_tf import UserError
 from srn_tf.atomic import atomic_file
 from srn_tf.evaluation.metrics import psnr, ssim, ssim_luma, ssim_matlab3d
 from srn_tf.images.rgb import read_rgb
@@ -40,12 +41,12 @@ def score(name: str, blurred_path, restored_path, sharp_path) -> dict:
         ssim_luma, ssim_matlab3d.
 
     Raises:
-        ValueError: if the sharp picture is missing; if one of the three cannot be read, is smaller
+        UserError: if the sharp picture is missing; if one of the three cannot be read, is smaller
             than 11 pixels, or differs in size from the sharp one.
         OSError: if the blurred or the restored picture cannot be opened.
     """
     if not pathlib.Path(sharp_path).is_file():
-        raise ValueError(f"{sharp_path}: no such sharp picture")
+        raise UserError(f"{sharp_path}: no such sharp picture")
     sharp = read_rgb(sharp_path)
     row = {"name": name}
     for prefix, path in (("blurred_", blurred_path), ("", restored_path)):
@@ -54,16 +55,16 @@ def score(name: str, blurred_path, restored_path, sharp_path) -> dict:
         for metric, compute in METRICS.items():
             try:
                 row[prefix + metric] = compute(sharp, picture)
-            except ValueError as error:
-                raise ValueError(f"{sharp_path}: {error}") from None
+            except UserError as error:
+                raise UserError(f"{sharp_path}: {error}") from None
     return row
 
 
 def require_same_size(path, picture, sharp_path, sharp) -> None:
-    """Raises ValueError if a picture and its sharp one differ in size."""
+    """Raises UserError if a picture and its sharp one differ in size."""
     if picture.shape != sharp.shape:
         size, other = (f"{image.shape[1]}x{image.shape[0]}" for image in (picture, sharp))
-        raise ValueError(f"{path}: {size}, but the sharp picture {sharp_path} is {other}")
+        raise UserError(f"{path}: {size}, but the sharp picture {sharp_path} is {other}")
 
 
 def first_folder(name: str) -> str | None:

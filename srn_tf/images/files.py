@@ -6,6 +6,8 @@ import pathlib
 import cv2
 import numpy as np
 
+from srn_tf import UserError
+
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
 
 
@@ -17,12 +19,12 @@ def find_images(folder, recursive: bool = False) -> list[pathlib.Path]:
         recursive: whether to look into its folders, too.
 
     Raises:
-        ValueError: if there is no such folder, or no picture in it.
+        UserError: if there is no such folder, or no picture in it.
         OSError: if a folder cannot be read.
     """
     folder = pathlib.Path(folder)
     if not folder.is_dir():
-        raise ValueError(f"{folder}: no such folder")
+        raise UserError(f"{folder}: no such folder")
 
     def refuse(error):
         raise error
@@ -43,7 +45,7 @@ def find_images(folder, recursive: bool = False) -> list[pathlib.Path]:
         if path.suffix.lower() in EXTENSIONS and (path.is_file() or not path.exists())
     )
     if not paths:
-        raise ValueError(f"{folder}: no pictures in this folder ({', '.join(EXTENSIONS)})")
+        raise UserError(f"{folder}: no pictures in this folder ({', '.join(EXTENSIONS)})")
     return paths
 
 
@@ -51,12 +53,12 @@ def read_bytes(path) -> bytes:
     """The content of a file.
 
     Raises:
-        ValueError: if it is empty.
+        UserError: if it is empty.
         OSError: if it cannot be opened.
     """
     encoded = pathlib.Path(path).read_bytes()
     if not encoded:
-        raise ValueError(f"{path}: the file is empty")
+        raise UserError(f"{path}: the file is empty")
     return encoded
 
 
@@ -64,12 +66,12 @@ def decode(path, encoded: bytes, flags: int) -> np.ndarray:
     """What `cv2.imdecode` gives.
 
     Raises:
-        ValueError: naming `path`, if it is not a whole picture that can be read.
+        UserError: naming `path`, if it is not a whole picture that can be read.
     """
     try:
         pixels = cv2.imdecode(np.frombuffer(encoded, np.uint8), flags)
     except cv2.error as error:
-        raise ValueError(f"{path}: not a picture that can be read ({error.err})") from None
+        raise UserError(f"{path}: not a picture that can be read ({error.err})") from None
     if pixels is None:
-        raise ValueError(f"{path}: not a picture that can be read")
+        raise UserError(f"{path}: not a picture that can be read")
     return pixels

@@ -11,6 +11,7 @@ import numpy as np
 import tifffile
 from PIL import Image, ImageCms
 
+from srn_tf import UserError
 from srn_tf.images.files import EXTENSIONS, decode, read_bytes
 from srn_tf.images.picture import (
     FAILURES,
@@ -39,13 +40,13 @@ def read_picture(path, max_megapixels: float = MAX_MEGAPIXELS) -> Picture:
     eight.
 
     Raises:
-        ValueError: if the file is not a whole picture that can be read, is of another format than
+        UserError: if the file is not a whole picture that can be read, is of another format than
             its extension says, or is larger than `max_megapixels` (millions of pixels).
         OSError: if it cannot be opened.
     """
     path = pathlib.Path(path)
     if path.suffix.lower() not in EXTENSIONS:
-        raise ValueError(f"{path}: the extension must be one of {', '.join(EXTENSIONS)}")
+        raise UserError(f"{path}: the extension must be one of {', '.join(EXTENSIONS)}")
     encoded = read_bytes(path)
     Image.MAX_IMAGE_PIXELS = None  # `max_megapixels` is the limit, and it is Pillow's to decode
     try:
@@ -54,17 +55,17 @@ def read_picture(path, max_megapixels: float = MAX_MEGAPIXELS) -> Picture:
     except FAILURES as error:
         if str(error).startswith(str(path)):
             raise
-        raise ValueError(f"{path}: not a picture that can be read ({reason_of(error)})") from None
+        raise UserError(f"{path}: not a picture that can be read ({reason_of(error)})") from None
 
 
 def _read_opened(path, encoded: bytes, image: Image.Image, max_megapixels: float) -> Picture:
     # MPO is what phones write: a JPEG with further pictures behind it.
     format = "JPEG" if image.format == "MPO" else image.format
     if format != FORMATS[path.suffix.lower()]:
-        raise ValueError(f"{path}: its content is {format}, which its name does not say")
+        raise UserError(f"{path}: its content is {format}, which its name does not say")
     megapixels = image.width * image.height / 1e6
     if not megapixels <= max_megapixels:
-        raise ValueError(
+        raise UserError(
             f"{path}: {image.width}x{image.height} is {megapixels:.4g} megapixels, and the limit "
             f"is {max_megapixels:g}"
         )
@@ -80,7 +81,7 @@ def _read_opened(path, encoded: bytes, image: Image.Image, max_megapixels: float
     metadata = _metadata(image, format)
     bits = _bits(encoded, image)
     if bits not in (1, 2, 4, 8, 16) or image.mode == "F":
-        raise ValueError(f"{path}: {bits} bits a channel; 8 and 16 can be restored")
+        raise UserError(f"{path}: {bits} bits a channel; 8 and 16 can be restored")
     if bits == 16:
         pixels = _decode_16_bit(path, encoded, image)
         if format == "TIFF" and image.tag_v2.get(_PLANAR, 1) == 1:
@@ -141,7 +142,7 @@ def _decode_16_bit(path, encoded: bytes, image: Image.Image) -> np.ndarray:
         return np.moveaxis(tifffile.imread(io.BytesIO(encoded), key=0), 0, -1)
     pixels = decode(path, encoded, cv2.IMREAD_UNCHANGED)
     if pixels.dtype != np.uint16:
-        raise ValueError(f"{path}: not a picture that can be read (its bits a channel)")
+        raise UserError(f"{path}: not a picture that can be read (its bits a channel)")
     if pixels.ndim == 2:
         if tags.get(_PHOTOMETRIC) == 0:  # white is zero
             pixels = 65535 - pixels

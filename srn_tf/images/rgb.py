@@ -8,6 +8,7 @@ import pathlib
 import cv2
 import numpy as np
 
+from srn_tf import UserError
 from srn_tf.atomic import atomic_file
 from srn_tf.images.files import EXTENSIONS, decode, read_bytes
 from srn_tf.images.picture import to_8_bit
@@ -21,7 +22,7 @@ def read_image(path) -> np.ndarray:
     """A picture as uint8 RGB [height, width, 3]; gray pictures are repeated, alpha is dropped.
 
     Raises:
-        ValueError: if the file is not a whole picture that can be read.
+        UserError: if the file is not a whole picture that can be read.
         OSError: if it cannot be opened.
     """
     return decode(path, read_bytes(path), cv2.IMREAD_COLOR_RGB)
@@ -31,18 +32,18 @@ def write_image(path, image: np.ndarray) -> None:
     """Writes uint8 RGB [height, width, 3] in the format of the extension; whole or not at all.
 
     Raises:
-        ValueError: for an extension that cannot be written, or a picture too large for it.
+        UserError: for an extension that cannot be written, or a picture too large for it.
     """
     path = pathlib.Path(path)
     if path.suffix.lower() not in EXTENSIONS:
-        raise ValueError(f"{path}: the extension must be one of {', '.join(EXTENSIONS)}")
+        raise UserError(f"{path}: the extension must be one of {', '.join(EXTENSIONS)}")
     try:
         written, encoded = cv2.imencode(path.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
     except cv2.error:
         written = False
     if not written:
         size = f"{image.shape[1]}x{image.shape[0]}"
-        raise ValueError(f"{path}: a picture of {size} cannot be written in this format")
+        raise UserError(f"{path}: a picture of {size} cannot be written in this format")
     with atomic_file(path) as temporary:
         temporary.write_bytes(encoded.tobytes())
 
@@ -51,7 +52,7 @@ def read_rgb(path) -> np.ndarray:
     """A picture to look at and to score, of whatever kind: uint8 RGB [height, width, 3].
 
     Raises:
-        ValueError, OSError: as `read_picture`; no size is too large.
+        UserError, OSError: as `read_picture`; no size is too large.
     """
     pixels = to_8_bit(read_picture(path, max_megapixels=np.inf).pixels)
     pixels = pixels.reshape(*pixels.shape[:2], -1)

@@ -4,6 +4,8 @@ import pathlib
 
 import cv2
 
+from srn_tf import UserError
+
 # Codecs that OpenCV's own build of FFmpeg can write.
 CODECS = {".mp4": "mp4v", ".mov": "mp4v", ".avi": "MJPG"}
 
@@ -17,14 +19,14 @@ class Video:
         frames: how many the file says there are; damaged files have fewer.
 
     Raises:
-        ValueError: if it cannot be read.
+        UserError: if it cannot be read.
     """
 
     def __init__(self, path):
         self.path = pathlib.Path(path)
         self._capture = cv2.VideoCapture(as_text(path))
         if not self._capture.isOpened():
-            raise ValueError(f"{path}: not a video that can be read")
+            raise UserError(f"{path}: not a video that can be read")
         self.width = int(self._capture.get(cv2.CAP_PROP_FRAME_WIDTH))
         self.height = int(self._capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
         self.frames_per_second = self._capture.get(cv2.CAP_PROP_FPS)
@@ -41,5 +43,5 @@ def as_text(path) -> str:
     try:
         str(path).encode()
     except UnicodeEncodeError:
-        raise ValueError(f"{path}: the path of a video must be valid UTF-8") from None
+        raise UserError(f"{path}: the path of a video must be valid UTF-8") from None
     return str(path)

@@ -11,6 +11,7 @@ import numpy as np
 import tifffile
 from PIL import Image, PngImagePlugin
 
+from srn_tf import UserError
 from srn_tf.atomic import atomic_file
 from srn_tf.images.files import EXTENSIONS
 from srn_tf.images.picture import (
@@ -37,11 +38,11 @@ def write_picture(path, picture: Picture, quality: int = QUALITY) -> tuple[str, 
         What the format could not keep, for the user to know.
 
     Raises:
-        ValueError: for an extension that cannot be written, or a picture too large for it.
+        UserError: for an extension that cannot be written, or a picture too large for it.
     """
     path = pathlib.Path(path)
     if path.suffix.lower() not in EXTENSIONS:
-        raise ValueError(f"{path}: the extension must be one of {', '.join(EXTENSIONS)}")
+        raise UserError(f"{path}: the extension must be one of {', '.join(EXTENSIONS)}")
     format = FORMATS[path.suffix.lower()]
     height, width = picture.pixels.shape[:2]
     pixels, notes = picture.pixels.reshape(height, width, -1), []
@@ -71,7 +72,7 @@ def write_picture(path, picture: Picture, quality: int = QUALITY) -> tuple[str, 
                     raise OSError(error.errno, error.strerror, str(path)) from None
                 reason = reason_of(error)
         else:
-            raise ValueError(
+            raise UserError(
                 f"{path}: a picture of {width}x{height} cannot be written in this format ({reason})"
             )
         if lost := [name for name in _names_of_metadata(picture) if name in dropped]:

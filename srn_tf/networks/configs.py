@@ -6,6 +6,7 @@ configuration can be read, without starting Keras or TensorFlow.
 
 import dataclasses
 
+from srn_tf import UserError
 from srn_tf.options import check_rules
 
 BLOCKS = ("residual", "plain")
@@ -13,7 +14,7 @@ RECURRENCES = ("none", "conv", "sum", "rnn", "lstm")
 
 
 @dataclasses.dataclass(frozen=True)
-class ModelConfig:
+class SRNConfig:
     """A scale-recurrent network (section 3 of the paper) or one of the variants of its Table 1.
 
     Attributes:
@@ -85,6 +86,11 @@ class ModelConfig:
         check_rules(self, rules)
 
     @property
+    def pictures(self) -> int:
+        """Of a training example: the blurred one, those that come with it, and the sharp one."""
+        return 2 + self.candidates + self.hints
+
+    @property
     def input_channels(self) -> int:
         """Of the blurred picture and those that come with it."""
         return self.channels * (1 + self.candidates + self.hints)
@@ -131,6 +137,8 @@ class MSCNNConfig:
             ],
         )
 
+    pictures = 2  # of a training example: blurred and sharp
+
     @property
     def input_channels(self) -> int:
         """Of the blurred picture."""
@@ -167,6 +175,8 @@ class PSSNSCConfig:
             ],
         )
 
+    pictures = 2  # of a training example: blurred and sharp
+
     @property
     def input_channels(self) -> int:
         """Of the blurred picture."""
@@ -178,19 +188,19 @@ class PSSNSCConfig:
         return 2 ** (self.scales + 1)
 
 
-ARCHITECTURES = {"srn": ModelConfig, "mscnn": MSCNNConfig, "pss_nsc": PSSNSCConfig}
-NetworkConfig = ModelConfig | MSCNNConfig | PSSNSCConfig
+ARCHITECTURES = {"srn": SRNConfig, "mscnn": MSCNNConfig, "pss_nsc": PSSNSCConfig}
+NetworkConfig = SRNConfig | MSCNNConfig | PSSNSCConfig
 
 MODELS = {
     # The three models the authors released.
-    "lstm": ModelConfig(channels=1, recurrence="lstm"),
-    "gray": ModelConfig(channels=1),
-    "color": ModelConfig(),
+    "lstm": SRNConfig(channels=1, recurrence="lstm"),
+    "gray": SRNConfig(channels=1),
+    "color": SRNConfig(),
     # This project's: the paper's network on colour pictures, and with a global residual.
-    "color_lstm": ModelConfig(recurrence="lstm"),
-    "color_lstm_residual": ModelConfig(recurrence="lstm", residual=True),
+    "color_lstm": SRNConfig(recurrence="lstm"),
+    "color_lstm_residual": SRNConfig(recurrence="lstm", residual=True),
     # This project's: for few multiplications. A picture's squares of 4x4 are its channels.
-    "fast": ModelConfig(
+    "fast": SRNConfig(
         kernel_size=3,
         widths=(64, 128, 192),
         blocks=(2, 3, 3),
@@ -198,7 +208,7 @@ MODELS = {
         residual=True,
         patch=4,
     ),
-    "fast_small": ModelConfig(
+    "fast_small": SRNConfig(
         kernel_size=3,
         widths=(32, 64, 128),
         blocks=(1, 2, 3),
@@ -207,7 +217,7 @@ MODELS = {
         patch=4,
     ),
     # This project's: chooses between the picture and its deconvolutions, pixel by pixel.
-    "chooser": ModelConfig(
+    "chooser": SRNConfig(
         kernel_size=3,
         widths=(32, 64, 128),
         blocks=(1, 2, 3),
@@ -218,16 +228,16 @@ MODELS = {
         hints=1,
     ),
     # Table 1 of the paper.
-    "ss": ModelConfig(kernel_size=3, recurrence="conv", scales=1),
-    "sc": ModelConfig(kernel_size=3, recurrence="conv", shared=False),
-    "wo_r": ModelConfig(kernel_size=3, recurrence="conv"),
-    "rnn": ModelConfig(kernel_size=3, recurrence="rnn"),
-    "sr_flat": ModelConfig(kernel_size=3, recurrence="conv", stride=1, block="plain"),
-    "sr_rb": ModelConfig(kernel_size=3, recurrence="conv", stride=1),
-    "sr_ed": ModelConfig(kernel_size=3, recurrence="lstm", block="plain"),
-    "sr_edrb1": ModelConfig(kernel_size=3, recurrence="lstm", blocks=1),
-    "sr_edrb2": ModelConfig(kernel_size=3, recurrence="lstm", blocks=2),
-    "sr_edrb3": ModelConfig(kernel_size=3, recurrence="lstm"),
+    "ss": SRNConfig(kernel_size=3, recurrence="conv", scales=1),
+    "sc": SRNConfig(kernel_size=3, recurrence="conv", shared=False),
+    "wo_r": SRNConfig(kernel_size=3, recurrence="conv"),
+    "rnn": SRNConfig(kernel_size=3, recurrence="rnn"),
+    "sr_flat": SRNConfig(kernel_size=3, recurrence="conv", stride=1, block="plain"),
+    "sr_rb": SRNConfig(kernel_size=3, recurrence="conv", stride=1),
+    "sr_ed": SRNConfig(kernel_size=3, recurrence="lstm", block="plain"),
+    "sr_edrb1": SRNConfig(kernel_size=3, recurrence="lstm", blocks=1),
+    "sr_edrb2": SRNConfig(kernel_size=3, recurrence="lstm", blocks=2),
+    "sr_edrb3": SRNConfig(kernel_size=3, recurrence="lstm"),
     # The networks before and after it.
     "mscnn": MSCNNConfig(),
     "pss_nsc": PSSNSCConfig(),
@@ -238,14 +248,14 @@ def model_config(name: str, **overrides) -> NetworkConfig:
     """The configuration of a named model, with some fields replaced.
 
     Raises:
-        ValueError: for an unknown name, an unknown field, or a value outside its rule.
+        UserError: for an unknown name, an unknown field, or a value outside its rule.
     """
     if name not in MODELS:
-        raise ValueError(f"no model named {name!r}; there are {', '.join(MODELS)}")
+        raise UserError(f"no model named {name!r}; there are {', '.join(MODELS)}")
     fields = [field.name for field in dataclasses.fields(MODELS[name])]
     for option in overrides:
         if option not in fields:
-            raise ValueError(f"{name} has no option {option!r}; there are {', '.join(fields)}")
+            raise UserError(f"{name} has no option {option!r}; there are {', '.join(fields)}")
     return dataclasses.replace(MODELS[name], **overrides)
 
 

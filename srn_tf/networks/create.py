@@ -3,10 +3,10 @@
 import keras
 
 from srn_tf.networks.configs import (
-    ModelConfig,
     MSCNNConfig,
     NetworkConfig,
     PSSNSCConfig,
+    SRNConfig,
     model_config,
 )
 from srn_tf.networks.mscnn import MSCNN
@@ -17,7 +17,7 @@ from srn_tf.networks.srn import ScaleRecurrentNetwork
 
 __all__ = ["create_model", "create_model_from_config", "restore"]
 
-_NETWORKS = {ModelConfig: ScaleRecurrentNetwork, MSCNNConfig: MSCNN, PSSNSCConfig: PSSNSC}
+_NETWORKS = {SRNConfig: ScaleRecurrentNetwork, MSCNNConfig: MSCNN, PSSNSCConfig: PSSNSC}
 
 
 def create_model(name: str, *, dtype: str = "float32", **overrides) -> MultiScaleNetwork:
@@ -33,7 +33,7 @@ def create_model(name: str, *, dtype: str = "float32", **overrides) -> MultiScal
         float32, coarse to fine.
 
     Raises:
-        ValueError: for an unknown name, an unknown field, or a value outside its rule.
+        UserError: for an unknown name, an unknown field, or a value outside its rule.
     """
     return create_model_from_config(model_config(name, **overrides), dtype=dtype)
 

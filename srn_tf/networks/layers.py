@@ -10,7 +10,7 @@ network start from zeros.
 import keras
 from keras import ops
 
-from srn_tf.networks.configs import ModelConfig
+from srn_tf.networks.configs import SRNConfig
 
 
 class Composite(keras.layers.Layer):
@@ -77,7 +77,7 @@ class PlainBlock(ResBlock):
         return ops.relu(self.conv2(self.conv1(x)))
 
 
-def _blocks(config: ModelConfig, level: int, names, dtype) -> list:
+def _blocks(config: SRNConfig, level: int, names, dtype) -> list:
     block = {"residual": ResBlock, "plain": PlainBlock}[config.block]
     identity = config.residual and config.block == "residual"
     options = {"identity": identity, "norm": config.norm, "dtype": dtype}
@@ -88,7 +88,7 @@ def _blocks(config: ModelConfig, level: int, names, dtype) -> list:
 class Encoder(Composite):
     """One strided convolution and some blocks a level; gives the features of every level."""
 
-    def __init__(self, config: ModelConfig, **kwargs):
+    def __init__(self, config: SRNConfig, **kwargs):
         super().__init__(**kwargs)
         self.levels = []
         for level, width in enumerate(config.widths, start=1):
@@ -148,7 +148,7 @@ class DoublingConv(keras.layers.Conv2DTranspose):
         return ops.reshape(ops.stack(rows, axis=2), (batch, 2 * height, 2 * width, self.filters))
 
 
-def weights_of(config: ModelConfig) -> int:
+def weights_of(config: SRNConfig) -> int:
     """How many weights a network gives for each pixel: of the blurred picture and its candidates,
     where there are any."""
     return 1 + config.candidates if config.candidates else 0
@@ -157,7 +157,7 @@ def weights_of(config: ModelConfig) -> int:
 class Decoder(Composite):
     """Blocks and a transposed convolution a level, plus the encoder's features of that level."""
 
-    def __init__(self, config: ModelConfig, **kwargs):
+    def __init__(self, config: SRNConfig, **kwargs):
         super().__init__(**kwargs)
         self.skips = config.stride == 2
         self.levels = []
@@ -176,7 +176,7 @@ class Decoder(Composite):
             dtype=self.dtype_policy,
         )
 
-    def _enlarge(self, config: ModelConfig, level: int):
+    def _enlarge(self, config: SRNConfig, level: int):
         options = {
             "activation": "relu",
             "name": f"dec{level}_{config.blocks_of_levels[level - 1] + 1}",

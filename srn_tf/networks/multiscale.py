@@ -9,6 +9,7 @@ state. Pictures are [batch, height, width, channels] in [0, 1].
 import keras
 from keras import ops
 
+from srn_tf import UserError
 from srn_tf.networks.pyramid import pyramid, upsample
 
 
@@ -35,12 +36,12 @@ class MultiScaleNetwork(keras.Model):
         Where the configuration has candidates or hints, their channels follow the blurred ones'.
 
         Raises:
-            ValueError: if height or width is not a multiple of `config.size_multiple`.
+            UserError: if height or width is not a multiple of `config.size_multiple`.
         """
         multiple = self.config.size_multiple
         for axis, size in (("height", blurred.shape[1]), ("width", blurred.shape[2])):
             if size is not None and (size == 0 or size % multiple):
-                raise ValueError(
+                raise UserError(
                     f"{axis} {size} is not a multiple of {multiple}: pad the picture first "
                     "(srn_tf.Deblurrer takes any size)"
                 )

@@ -9,7 +9,7 @@ The same three layers work at every scale, coarse to fine, unless `shared` is of
 
 from keras import ops
 
-from srn_tf.networks.configs import ModelConfig
+from srn_tf.networks.configs import SRNConfig
 from srn_tf.networks.layers import CELLS, Composite, Decoder, Encoder, weights_of
 from srn_tf.networks.multiscale import MultiScaleNetwork
 from srn_tf.networks.pyramid import from_patches, to_patches
@@ -20,9 +20,9 @@ _START = 3.0
 
 
 class ScaleRecurrentNetwork(MultiScaleNetwork):
-    """The network of a ModelConfig; see `MultiScaleNetwork` for what goes in and comes out."""
+    """The network of a SRNConfig; see `MultiScaleNetwork` for what goes in and comes out."""
 
-    def __init__(self, config: ModelConfig, dtype="float32"):
+    def __init__(self, config: SRNConfig, dtype="float32"):
         super().__init__(config, dtype=dtype, name="srn")
         self.networks = [
             ScaleNetwork(config, dtype=dtype, name="g_net" if config.shared else f"g_net_{i}")
@@ -57,7 +57,7 @@ class ScaleRecurrentNetwork(MultiScaleNetwork):
 class ScaleNetwork(Composite):
     """Encoder, cell and decoder: what one scale runs."""
 
-    def __init__(self, config: ModelConfig, **kwargs):
+    def __init__(self, config: SRNConfig, **kwargs):
         super().__init__(**kwargs)
         self.patch = config.patch
         self.encoder = Encoder(config, name="encoder", dtype=self.dtype_policy)

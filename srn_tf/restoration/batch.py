@@ -4,16 +4,19 @@ import collections
 import concurrent.futures
 import dataclasses
 import errno
+import logging
 import math
 import time
 
 import numpy as np
 
+from srn_tf import UserError
 from srn_tf.images.picture import MAX_MEGAPIXELS, QUALITY, Picture
 from srn_tf.images.read import read_picture
 from srn_tf.images.write import write_picture
 from srn_tf.restoration.jobs import Job
 
+_LOG = logging.getLogger("srn_tf")
 # Pictures that wait before and behind the network; each side has as many threads.
 _WAITING = 2
 # Pixels that a batch has at most: larger pictures gain nothing from company.
@@ -63,7 +66,7 @@ def deblur_files(
         max_megapixels: larger pictures fail, millions of pixels.
         batch_size: up to how many pictures of equal size the network gets at once; fewer, where
             they are large.
-        finish: called in a thread with each job whose result is there; may raise ValueError.
+        finish: called in a thread with each job whose result is there; may raise UserError.
 
     Yields:
         A Result for each job, in their order.
@@ -87,7 +90,7 @@ def deblur_files(
         result = Result(job, True, seconds, notes)
         try:
             return dataclasses.replace(result, extra=finish(job))
-        except (ValueError, OSError) as error:
+        except (UserError, OSError) as error:
             return dataclasses.replace(result, error=error)
 
     with (
@@ -171,6 +174,8 @@ def _result(job: Job, future) -> Result:
     except Exception as error:
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise
+        if not isinstance(error, UserError | OSError | MemoryError):  # a mistake of our own
+            _LOG.error("%s: %s", job.source, type(error).__name__, exc_info=error)
         return Result(job, error=error)
 
 

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from skimage import restoration
 
+from srn_tf import UserError
 from srn_tf.options import CLASSICAL
 from srn_tf.restoration.normalize import restore_arrays
 
@@ -46,16 +47,16 @@ class ClassicalDeblurrer:
         angle: of the motion, in degrees counterclockwise from the row of pixels.
 
     Raises:
-        ValueError: for an unknown method, or a length or angle outside its rule.
+        UserError: for an unknown method, or a length or angle outside its rule.
     """
 
     def __init__(self, method: str, length: float, angle: float):
         if method not in CLASSICAL:
-            raise ValueError(f"method must be one of {', '.join(CLASSICAL)}, not {method!r}")
+            raise UserError(f"method must be one of {', '.join(CLASSICAL)}, not {method!r}")
         if not 1 < length <= 1000:
-            raise ValueError(f"blur_length must be above 1, up to 1000 pixels, not {length:g}")
+            raise UserError(f"blur_length must be above 1, up to 1000 pixels, not {length:g}")
         if not math.isfinite(angle):
-            raise ValueError(f"blur_angle must be a number of degrees, not {angle:g}")
+            raise UserError(f"blur_angle must be a number of degrees, not {angle:g}")
         self.method = method
         self.kernel = line_kernel(length, angle)
 

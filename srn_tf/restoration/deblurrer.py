@@ -10,6 +10,7 @@ import numpy as np
 import psutil
 import tensorflow as tf
 
+from srn_tf import UserError
 from srn_tf.checkpoints.load import load_model
 from srn_tf.options import PRECISIONS
 from srn_tf.restoration.normalize import restore_arrays
@@ -30,10 +31,11 @@ class Deblurrer:
         checkpoint_or_model: a checkpoint file, a run folder (its newest checkpoint), or a network;
             by default the weights that come with this package.
         precision: float32, bfloat16, float16, or auto, which is bfloat16 where this machine is
-            faster with it and float32 elsewhere; a network has its own.
+            faster with it and float32 elsewhere; of a checkpoint alone, as a network has its own.
         tile: longest side in pixels of what the network sees at once; larger pictures are restored
             in tiles, in bounded memory. By default as large as the memory allows.
-        name: the model a checkpoint must be; by default what it says, or what fits it.
+        name: the model a checkpoint must be; by default what it says, or what fits it. Not for a
+            network.
 
     Attributes:
         model: the network.
@@ -43,7 +45,8 @@ class Deblurrer:
             there are, over all scales.
 
     Raises:
-        ValueError: if the checkpoint cannot be used, or the precision or tile is outside its rule.
+        UserError: if the checkpoint cannot be used, the precision or tile is outside its rule, or a
+            network is given with a precision or name.
     """
 
     def __init__(
@@ -55,14 +58,17 @@ class Deblurrer:
     ):
         if precision not in ("auto", *PRECISIONS):
             names = ", ".join(("auto", *PRECISIONS))
-            raise ValueError(f"precision must be one of {names}, not {precision!r}")
+            raise UserError(f"precision must be one of {names}, not {precision!r}")
         if tile is not None and tile < SMALLEST_TILE:
-            raise ValueError(f"tile must be at least {SMALLEST_TILE} pixels, not {tile}")
+            raise UserError(f"tile must be at least {SMALLEST_TILE} pixels, not {tile}")
         if isinstance(checkpoint_or_model, str | pathlib.Path | None):
             precision = fastest_precision() if precision == "auto" else precision
             # Weights that do not learn can be stored as they are used: the same numbers, and no
             # casts with each picture, as a "mixed" policy has.
             self.model = load_model(checkpoint_or_model, precision, name)
+        elif precision != "auto" or name is not None:
+            what = "name" if name is not None else "precision"
+            raise UserError(f"{what} is of a checkpoint; a network that is given has its own")
         else:
             self.model = checkpoint_or_model
         self.precision = self.model.dtype_policy.compute_dtype
@@ -84,14 +90,15 @@ class Deblurrer:
             The same shape and dtype, integers rounded; alpha as it was.
 
         Raises:
-            ValueError: for an array of another kind.
+            UserError: for an array of another kind.
             MemoryError: if even small tiles do not fit into the memory.
         """
         return self.deblur_batch(image[np.newaxis])[0]
 
     def deblur_batch(self, images: np.ndarray) -> np.ndarray:
         """The same for pictures of equal size, [batch, height, width] or with channels behind."""
-        return restore_arrays(images, self.model.config.channels, self._restore)
+        config = self.model.config
+        return restore_arrays(images, config.channels, self._restore, config.input_channels)
 
     def _restore(self, blurred: np.ndarray, peak) -> np.ndarray:
         """float32 [batch, height, width, channels] in [0, 1] from integers up to `peak`."""
@@ -134,12 +141,13 @@ class Deblurrer:
 
 def _compile_steps(model) -> list:
     """For each scale the function that `restore_in_tiles` needs; one trace each for all sizes."""
-    picture = tf.TensorSpec((None, None, None, model.config.channels), tf.float32)
-    last = model.config.scales - 1
+    channels, last = model.config.channels, model.config.scales - 1
+    blurred = tf.TensorSpec((None, None, None, model.config.input_channels), tf.float32)
+    picture = tf.TensorSpec((None, None, None, channels), tf.float32)
     steps, state = [], None
 
     def first(blurred):
-        return model.step(0, blurred, blurred, None)
+        return model.step(0, blurred, blurred[..., :channels], None)
 
     def further(scale, blurred, estimate, state):
         estimate, state = model.step(scale, blurred, *model.enlarge(scale, estimate, state))
@@ -147,10 +155,10 @@ def _compile_steps(model) -> list:
 
     for scale in range(model.config.scales):
         if scale == 0:
-            step = tf.function(first).get_concrete_function(picture)
+            step = tf.function(first).get_concrete_function(blurred)
         else:
             step = tf.function(functools.partial(further, scale), autograph=False)
-            step = step.get_concrete_function(picture, picture, state)
+            step = step.get_concrete_function(blurred, picture, state)
         _, state = step.structured_outputs
         state = tuple(tf.TensorSpec(part.shape, part.dtype) for part in state)
         steps.append(step)

@@ -5,6 +5,7 @@ import glob
 import os
 import pathlib
 
+from srn_tf import UserError
 from srn_tf.data.pair_list import read_list
 from srn_tf.images.files import EXTENSIONS, find_images
 
@@ -40,7 +41,7 @@ def find_jobs(
         sharp_path: folder of sharp pictures under the names of the blurred ones.
 
     Raises:
-        ValueError: if there is nothing to read, or a result would replace a picture or another
+        UserError: if there is nothing to read, or a result would replace a picture or another
             result.
     """
     text, path = str(input_path), pathlib.Path(input_path)
@@ -53,16 +54,16 @@ def find_jobs(
         found = sorted(map(pathlib.Path, glob.glob(text, recursive=True)))
         sources = [file for file in found if file.suffix.lower() in EXTENSIONS and file.is_file()]
         if not sources:
-            raise ValueError(f"{text}: no pictures of this pattern ({', '.join(EXTENSIONS)})")
+            raise UserError(f"{text}: no pictures of this pattern ({', '.join(EXTENSIONS)})")
         root = _common_folder(sources)
     else:
-        raise ValueError(f"{text}: no such file or folder")
+        raise UserError(f"{text}: no such file or folder")
     output = os.path.realpath(output_path)
     if output == os.path.realpath(root):
-        raise ValueError(f"{output_path}: is the folder of the input; choose another")
+        raise UserError(f"{output_path}: is the folder of the input; choose another")
     sources = [source for source in sources if not _is_below(os.path.realpath(source), output)]
     if not sources:
-        raise ValueError(f"{text}: all pictures in it are in {output_path}, of the results")
+        raise UserError(f"{text}: all pictures in it are in {output_path}, of the results")
     absolute_root = os.path.abspath(root)
     names = [os.path.relpath(os.path.abspath(source), absolute_root) for source in sources]
     sharp = [None if sharp_path is None else pathlib.Path(sharp_path, name) for name in names]
@@ -73,13 +74,13 @@ def jobs_of_list(datalist, data_root, output_path, extension: str | None = None)
     """The pairs of a data list: the blurred pictures to restore and the sharp ones to compare with.
 
     Raises:
-        ValueError: as `read_list` and `find_jobs`.
+        UserError: as `read_list` and `find_jobs`.
     """
     pairs = read_list(datalist, data_root)
     names = [os.path.relpath(pair.blurred, data_root) for pair in pairs]
     for name, pair in zip(names, pairs, strict=True):
         if name.startswith(os.pardir):
-            raise ValueError(f"{pair.where}: {pair.blurred} is not below {data_root}")
+            raise UserError(f"{pair.where}: {pair.blurred} is not below {data_root}")
     blurred, sharp = [pair.blurred for pair in pairs], [pair.sharp for pair in pairs]
     return _jobs(names, blurred, sharp, output_path, extension)
 
@@ -89,16 +90,16 @@ def _read_paths(path: pathlib.Path) -> list[pathlib.Path]:
         # Names need not be valid text.
         lines = path.read_text(encoding="utf-8-sig", errors="surrogateescape").split("\n")
     except OSError as error:
-        raise ValueError(f"{path}: cannot be read as a list of paths ({error})") from None
+        raise UserError(f"{path}: cannot be read as a list of paths ({error})") from None
     sources = {}  # in their order, each once
     for number, line in enumerate(lines, start=1):
         if not (line := line.removesuffix("\r")).strip():
             continue
         if "\0" in line or os.path.isdir(line):
-            raise ValueError(f"{path}:{number}: {line!r} is not the path of a picture")
+            raise UserError(f"{path}:{number}: {line!r} is not the path of a picture")
         sources[pathlib.Path(line)] = None
     if not sources:
-        raise ValueError(f"{path}: no paths in this file")
+        raise UserError(f"{path}: no paths in this file")
     return list(sources)
 
 
@@ -113,7 +114,7 @@ def _common_folder(sources) -> str:
 def _jobs(names, sources, sharp, output_path, extension) -> list[Job]:
     output_path = pathlib.Path(output_path)
     if output_path.exists() and not output_path.is_dir():
-        raise ValueError(f"{output_path}: is not a folder")
+        raise UserError(f"{output_path}: is not a folder")
     jobs = []
     for name, source, sharp_file in zip(names, sources, sharp, strict=True):
         name = pathlib.Path(name).with_suffix(extension or source.suffix)
@@ -123,10 +124,10 @@ def _jobs(names, sources, sharp, output_path, extension) -> list[Job]:
     targets = {}
     for job in jobs:
         if _identity(job.target) in read:
-            raise ValueError(f"{job.target}: is a picture to read, and would be overwritten")
+            raise UserError(f"{job.target}: is a picture to read, and would be overwritten")
         other = targets.setdefault(job.target, job)
         if other is not job:
-            raise ValueError(f"{job.source} and {other.source} would both become {job.target}")
+            raise UserError(f"{job.source} and {other.source} would both become {job.target}")
     return jobs
 
 

@@ -2,8 +2,12 @@
 
 import numpy as np
 
+from srn_tf import UserError
 
-def restore_arrays(images: np.ndarray, model_channels: int, restore) -> np.ndarray:
+
+def restore_arrays(
+    images: np.ndarray, model_channels: int, restore, stacked: int = 0
+) -> np.ndarray:
     """Takes pictures of any kind to what a network sees, and its result back.
 
     Args:
@@ -11,16 +15,21 @@ def restore_arrays(images: np.ndarray, model_channels: int, restore) -> np.ndarr
         model_channels: 3 for a model of colour pictures, 1 for one that sees each channel alone.
         restore: a function of blurred [batch, height, width, model_channels] and the value of
             white in it, to float32 of that shape in [0, 1], which may go beyond.
+        stacked: `images` with more than four channels are pictures with what comes with them, just
+            so many channels, that the network sees as they are.
 
     Returns:
         Pictures of the kind of `images`.
 
     Raises:
-        ValueError: for arrays that are no such pictures.
+        UserError: for arrays that are no such pictures.
     """
+    if images.ndim == 4 and images.shape[-1] == stacked > 4:
+        peak = _peak(images)
+        return _to_dtype(restore(images, peak), images.dtype, peak)
     channels = 1 if images.ndim == 3 else images.shape[-1]
     if images.ndim not in (3, 4) or not 1 <= channels <= 4 or not images.size:
-        raise ValueError(
+        raise UserError(
             "a picture must be [height, width] or [height, width, 1 to 4 channels], not "
             f"{list(images.shape[1:])}"
         )
@@ -47,15 +56,15 @@ def _peak(images: np.ndarray):
     """The value of white.
 
     Raises:
-        ValueError: for another dtype, or floating-point values beyond [0, 1].
+        UserError: for another dtype, or floating-point values beyond [0, 1].
     """
     if images.dtype in (np.uint8, np.uint16):
         return np.iinfo(images.dtype).max
     if not np.issubdtype(images.dtype, np.floating):
-        raise ValueError(f"a picture must be uint8, uint16 or floating-point, not {images.dtype}")
+        raise UserError(f"a picture must be uint8, uint16 or floating-point, not {images.dtype}")
     low, high = images.min(), images.max()
     if not (low >= 0 and high <= 1):  # also where one is not a number
-        raise ValueError(f"a floating-point picture must be within [0, 1], not [{low:g}, {high:g}]")
+        raise UserError(f"a floating-point picture must be within [0, 1], not [{low:g}, {high:g}]")
     return 1
 
 

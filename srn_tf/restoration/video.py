@@ -6,6 +6,7 @@ import pathlib
 
 import cv2
 
+from srn_tf import UserError
 from srn_tf.atomic import atomic_file
 from srn_tf.images.video import CODECS, Video, as_text
 
@@ -25,17 +26,17 @@ def deblur_video(deblurrer, source, target, advance=lambda: None) -> int:
         How many frames were restored.
 
     Raises:
-        ValueError: if the video cannot be read or its kind not be written.
+        UserError: if the video cannot be read or its kind not be written.
     """
     target, video = pathlib.Path(target), Video(source)
     if video.width % 2 or video.height % 2:
-        raise ValueError(
+        raise UserError(
             f"{source}: {video.width}x{video.height}; videos of odd width or height cannot be "
             "written"
         )
     rate = video.frames_per_second
     if not (math.isfinite(rate) and rate > 0):
-        raise ValueError(f"{source}: has no frame rate")
+        raise UserError(f"{source}: has no frame rate")
     count = 0
     with (
         atomic_file(target) as temporary,
@@ -45,7 +46,7 @@ def deblur_video(deblurrer, source, target, advance=lambda: None) -> int:
         codec = cv2.VideoWriter_fourcc(*CODECS[target.suffix.lower()])
         output = cv2.VideoWriter(as_text(temporary), codec, rate, (video.width, video.height))
         if not output.isOpened():
-            raise ValueError(f"{target}: cannot be written as a video")
+            raise UserError(f"{target}: cannot be written as a video")
         reading, writing = reader.submit(video.read), None
         while (frame := reading.result()) is not None:
             reading = reader.submit(video.read)
@@ -58,7 +59,7 @@ def deblur_video(deblurrer, source, target, advance=lambda: None) -> int:
         writer.shutdown()
         output.release()
         if not count:
-            raise ValueError(f"{source}: no frame of it can be read")
+            raise UserError(f"{source}: no frame of it can be read")
         if Video(temporary).frames != count:
-            raise ValueError(f"{target}: could not be written whole; is the disk full?")
+            raise UserError(f"{target}: could not be written whole; is the disk full?")
     return count

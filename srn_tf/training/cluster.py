@@ -10,15 +10,21 @@ Every device has a replica of the network and an equal share of each batch. The 
 chief, the only one that reads and writes the run folder.
 """
 
+import contextlib
 import json
 import logging
 import os
 
 import tensorflow as tf
 
+from srn_tf import UserError
+from srn_tf.training.config import TrainingConfig
+
 
 class Cluster:
-    """The workers of a run, of which this process is one. To be made before any tensor.
+    """The workers of a run, of which this process is one; see `loop.Devices`.
+
+    To be made before any tensor.
 
     Attributes:
         strategy: in whose scope network and optimizer must be made.
@@ -26,7 +32,7 @@ class Cluster:
         index: of this one, from 0.
 
     Raises:
-        ValueError: if TF_CONFIG cannot be understood, or this worker's address not be used.
+        UserError: if TF_CONFIG cannot be understood, or this worker's address not be used.
     """
 
     def __init__(self):
@@ -38,7 +44,7 @@ class Cluster:
                 self.strategy = tf.distribute.MultiWorkerMirroredStrategy()
             except tf.errors.OpError as error:
                 reason = error.message.splitlines()[0]
-                raise ValueError(
+                raise UserError(
                     f"worker {self.index} cannot serve at its address ({reason}); is another "
                     f"process there? TF_CONFIG is {os.environ['TF_CONFIG']}"
                 ) from None
@@ -51,6 +57,33 @@ class Cluster:
                 if mirrored
                 else tf.distribute.get_strategy()
             )
+
+    @property
+    def scope(self):
+        """In it network, optimizer and trainer must be made."""
+        return self.strategy.scope
+
+    def check(self, config: TrainingConfig) -> None:
+        """Raises UserError for a batch that cannot be divided over the devices."""
+        parts = self.replicas * config.accumulate
+        if config.batch_size % parts:
+            raise UserError(
+                f"batch_size {config.batch_size} must be a multiple of {parts}: "
+                f"devices {self.replicas}, accumulate {config.accumulate}"
+            )
+
+    @contextlib.contextmanager
+    def one_line_errors(self, config: TrainingConfig):
+        """Says in one line what TensorFlow says in many."""
+        try:
+            yield
+        except (MemoryError, tf.errors.ResourceExhaustedError):
+            raise UserError(config.out_of_memory) from None
+        except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError):
+            raise ConnectionError(
+                f"worker {self.index} of {self.workers} lost another one; start all of them again "
+                "with --resume"
+            ) from None
 
     @property
     def is_chief(self) -> bool:
@@ -119,12 +152,12 @@ def _workers_and_index() -> tuple[int, int]:
         }
         for job in names:
             if not isinstance(config["cluster"][job], list):
-                raise ValueError(f"{job} must be a list of host:port")
+                raise UserError(f"{job} must be a list of host:port")
         job, place = config["task"]["type"], int(config["task"]["index"])
         if other := config["cluster"].keys() - names.keys():
-            raise ValueError(f"a cluster of chief and worker is needed, not {', '.join(other)}")
+            raise UserError(f"a cluster of chief and worker is needed, not {', '.join(other)}")
         if not 0 <= place < names.get(job, 0):
-            raise ValueError(f"there is no {job} {place}")
+            raise UserError(f"there is no {job} {place}")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"TF_CONFIG cannot be understood ({error}): {text}") from None
+        raise UserError(f"TF_CONFIG cannot be understood ({error}): {text}") from None
     return sum(names.values()), place + (names.get("chief", 0) if job == "worker" else 0)

@@ -3,6 +3,8 @@
 import dataclasses
 import math
 
+from srn_tf import UserError
+from srn_tf.data.config import DataConfig
 from srn_tf.networks.configs import NetworkConfig, from_json, to_json
 from srn_tf.options import DECAYS, LOSSES, PRECISIONS, check_rules
 
@@ -14,15 +16,8 @@ class TrainingConfig:
     Attributes:
         model: name of the model, a key of MODELS.
         network: its configuration, with what the user changed.
-        datalist: file of pairs, `sharp blurred` a line; one of this, `packed` and `sharp_path`.
-        data_root: folder the paths of the list start from.
-        packed: the pairs of a list in one file, as `data.packed.pack` writes it.
-        sharp_path: folder of sharp photographs to make blur from.
-        min_blur, max_blur: extent of the synthesized camera path, in pixels.
-        magnify, keep_sharp: see `data.photographs.SyntheticSource`.
-        flips, turns, noise, saturation, jpeg: see `data.augmentation.AugmentedSource`; not in the
-            paper.
-        crop_size: side of the square crops, in pixels.
+        data: the pairs to learn from.
+        validation: held-out pairs, which change no number of the training.
         batch_size: crops a step.
         epochs: length of the run in passes over the data, where `max_steps` is 0.
         max_steps: length of the run in steps; the learning rate reaches its end there.
@@ -42,20 +37,8 @@ class TrainingConfig:
 
     model: str
     network: NetworkConfig
-    datalist: str = ""
-    data_root: str = ""
-    packed: str = ""
-    sharp_path: str = ""
-    min_blur: float = 0.0
-    max_blur: float = 16.0
-    magnify: float = 1.0
-    keep_sharp: float = 0.0
-    flips: bool = False
-    turns: bool = False
-    noise: float = 0.0
-    saturation: float = 0.0
-    jpeg: int = 0
-    crop_size: int = 256
+    data: DataConfig
+    validation: DataConfig | None = None
     batch_size: int = 16
     epochs: int = 2000
     max_steps: int = 0
@@ -76,39 +59,30 @@ class TrainingConfig:
     init_from: str = ""
 
     def __post_init__(self):
-        if sum(map(bool, (self.datalist, self.packed, self.sharp_path))) != 1:
-            raise ValueError("--packed, --datalist or --sharp_path is needed, and only one of them")
         # JSON has lists.
         object.__setattr__(self, "scale_weights", tuple(self.scale_weights))
         multiple, scales = self.network.size_multiple, self.network.scales
-        rules = [
-            ("max_blur", 0 <= self.max_blur <= 256, "0 to 256 pixels"),
-            ("min_blur", 0 <= self.min_blur <= self.max_blur, "0 to max_blur pixels"),
-            ("magnify", 1 <= self.magnify <= 4, "1 (off) to 4"),
-            ("keep_sharp", 0 <= self.keep_sharp < 1, "0 (off) or more, below 1"),
-            ("jpeg", 0 <= self.jpeg <= 100, "0 (off) to 100"),
-            ("noise", 0 <= self.noise <= 255, "0 (off) to 255 grey levels"),
-            ("saturation", 0 <= self.saturation <= 1, "0 (off) to 1"),
+        pictures = self.network.pictures
+        data_rules = [
+            ("crop_size", self.data.crop_size % multiple == 0, f"a multiple of {multiple}"),
             (
                 "packed",
-                self.packed or self.pictures == 2,
-                f"given for a network that learns from {self.pictures} pictures a pair",
+                self.data.packed or pictures == 2,
+                f"given for a network that learns from {pictures} pictures a pair",
             ),
             (
                 "noise",
-                self.noise == self.jpeg == 0 or self.pictures == 2,
+                self.data.noise == self.data.jpeg == 0 or pictures == 2,
                 "0, and jpeg too, where candidates come with the blurred pictures",
             ),
             (
                 "saturation",
-                self.saturation == 0 or self.network.channels == 3,
+                self.data.saturation == 0 or self.network.channels == 3,
                 "0 for a network of one channel",
             ),
-            (
-                "crop_size",
-                self.crop_size > 0 and self.crop_size % multiple == 0,
-                f"a multiple of {multiple}",
-            ),
+        ]
+        check_rules(self.data, data_rules)
+        rules = [
             ("batch_size", self.batch_size >= 1, "1 or more"),
             ("epochs", 1 <= self.epochs < 2**31, "1 or more, below 2**31"),
             ("max_steps", 0 <= self.max_steps < 2**31, "0 or more, below 2**31"),
@@ -147,42 +121,53 @@ class TrainingConfig:
         ]
         check_rules(self, rules)
 
-    @property
-    def pictures(self) -> int:
-        """Of each example: the blurred one, what comes with it, and the sharp one."""
-        return 1 + self.network.input_channels // self.network.channels
-
     def steps(self, examples: int) -> int:
         """The length of the run in steps, for so many examples an epoch.
 
         Raises:
-            ValueError: if that is more than can be counted.
+            UserError: if that is more than can be counted.
         """
         steps = self.max_steps or self.epochs * max(1, examples // self.batch_size)
         if steps >= 2**31:
-            raise ValueError(f"{self.epochs} epochs are {steps} steps; there may be 2**31 at most")
+            raise UserError(f"{self.epochs} epochs are {steps} steps; there may be 2**31 at most")
         return steps
+
+    @property
+    def out_of_memory(self) -> str:
+        """What to say where a step does not fit into the memory."""
+        return (
+            f"not enough memory for a step on {self.batch_size} crops of {self.data.crop_size}; "
+            "lower --batch_size or --crop_size, or raise --accumulate"
+        )
 
     def to_json(self) -> dict:
         """The configuration as JSON can hold it."""
         return {**dataclasses.asdict(self), "network": to_json(self.network)}
 
-    def without_paths(self) -> "TrainingConfig":
-        """What must be the same on all workers, which may keep their data in different places."""
-        paths = ("datalist", "data_root", "packed", "sharp_path", "init_from")
-        kind = next(path for path in paths if getattr(self, path))
-        return dataclasses.replace(self, **{**dict.fromkeys(paths, ""), kind: "here"})
-
     @classmethod
     def from_json(cls, values: dict) -> "TrainingConfig":
-        """The configuration that `to_json` was called on."""
+        """The configuration that `to_json` was called on; in runs of old the data's fields are
+        among its own."""
+        values = dict(values)
+        if "data" not in values:
+            names = [field.name for field in dataclasses.fields(DataConfig)]
+            values["data"] = {name: values.pop(name) for name in names if name in values}
+        values["data"] = DataConfig(**values["data"])
+        if values.get("validation"):
+            values["validation"] = DataConfig(**values["validation"])
         return cls(**{**values, "network": from_json(values["network"])})
 
+    def same_on_all_workers(self) -> dict:
+        """What must be, as JSON can hold it."""
+        values = self.to_json() | {"data": self.data.without_paths()}
+        return {name: values[name] for name in values.keys() - {"validation", "init_from"}}
+
     def first_difference(self, other: "TrainingConfig") -> str:
-        """The first field in which two configurations differ, and its values; empty if none."""
-        mine, theirs = self.to_json(), other.to_json()
-        mine |= mine.pop("network")
-        theirs |= theirs.pop("network")
+        """The first field in which two trainings differ, and its values; empty if none."""
+        mine, theirs = (config.to_json() for config in (self, other))
+        for values in (mine, theirs):
+            del values["validation"]
+            values |= values.pop("network") | values.pop("data")
         for field, value in mine.items():
             if value != theirs.get(field):
                 return f"{field} is {value!r}, was {theirs.get(field)!r}"

@@ -6,6 +6,7 @@ import pathlib
 import numpy as np
 from matplotlib.figure import Figure
 
+from srn_tf import UserError
 from srn_tf.atomic import atomic_file
 
 # Name in metrics.jsonl, title, scale of the axis.
@@ -32,13 +33,13 @@ def plot_runs(folders, path) -> None:
         path: picture to write, .png or another format of Matplotlib's; whole or not at all.
 
     Raises:
-        ValueError: if a folder has no metrics of a run, or the picture's format is unknown.
+        UserError: if a folder has no metrics of a run, or the picture's format is unknown.
     """
     path = pathlib.Path(path)
     figure = Figure(figsize=(15, 8), layout="constrained")
     known = figure.canvas.get_supported_filetypes()
     if path.suffix[1:].lower() not in known:
-        raise ValueError(f"{path}: the name must end in one of {', '.join(f'.{k}' for k in known)}")
+        raise UserError(f"{path}: the name must end in one of {', '.join(f'.{k}' for k in known)}")
     runs = {str(folder): _read_metrics(folder) for folder in folders}
     axes = figure.subplots(2, 3).flat
     for axis, (name, title, scale) in zip(axes, _PANELS, strict=True):
@@ -67,7 +68,7 @@ def _read_metrics(folder) -> list[dict]:
     try:
         lines = path.read_text(errors="replace").splitlines()
     except OSError as error:
-        raise ValueError(f"{path}: no metrics of a run ({error.strerror})") from None
+        raise UserError(f"{path}: no metrics of a run ({error.strerror})") from None
     rows = []
     for number, line in enumerate(lines, start=1):
         try:
@@ -76,9 +77,9 @@ def _read_metrics(folder) -> list[dict]:
             rows.append(numbers | {"step": int(row["step"])})
         except (ValueError, TypeError, KeyError, AttributeError):
             if number < len(lines):  # the last one may be being written
-                raise ValueError(f"{path}:{number}: not a line of metrics") from None
+                raise UserError(f"{path}:{number}: not a line of metrics") from None
     if not rows:
-        raise ValueError(f"{path}: no step yet")
+        raise UserError(f"{path}: no step yet")
     return rows
 
 

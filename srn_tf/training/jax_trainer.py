@@ -1,87 +1,182 @@
-"""The training step on Keras' JAX backend: one compiled function, without TensorFlow."""
+"""The training step on Keras' JAX backend: one compiled function, without TensorFlow.
+
+For GPUs where there is no TensorFlow, or JAX is the faster. One device trains.
+"""
+
+import contextlib
+import functools
 
 import jax
 import jax.numpy as jnp
 import keras
+import numpy as np
 
-from srn_tf.training.losses import losses_of_scales
+from srn_tf import UserError
+from srn_tf.training.config import TrainingConfig
+from srn_tf.training.losses import losses_of_scales, weighted_loss
+
+
+class OneDevice:
+    """The device that trains; see `loop.Devices`."""
+
+    workers, index, is_chief, replicas = 1, 0, True, 1
+    scope = staticmethod(contextlib.nullcontext)
+
+    @property
+    def description(self) -> str:
+        return f"JAX, {jax.devices()[0].device_kind}"
+
+    def check(self, config: TrainingConfig) -> None:
+        if config.precision == "float16":
+            raise UserError("precision must be float32 or bfloat16 on JAX, not float16")
+
+    def total(self, numbers: list) -> list:
+        return numbers
+
+    def copy_from_chief(self, variables) -> None:
+        pass
+
+    @contextlib.contextmanager
+    def one_line_errors(self, config: TrainingConfig):
+        """Says in one line what JAX says in many."""
+        try:
+            yield
+        except jax.errors.JaxRuntimeError as error:
+            if "RESOURCE_EXHAUSTED" not in str(error):
+                raise
+            raise UserError(config.out_of_memory) from None
 
 
 class JaxTrainer:
-    """A network, its optimizer, and the step that improves it, on one device.
+    """A network, its optimizer, and the step that improves it, on one device; see `loop.Trainer`.
 
     The step works on copies of their variables, on the device; `synchronize` brings them back.
 
     Args:
         model: a network of this package.
         optimizer: a Keras optimizer, which does not scale the loss.
-        clip_all: global norm to which all gradients together are clipped; 0 is off.
+        clip_norm: global norm to which the gradients of the recurrent cells are clipped; 0 is off.
+        clip_all: the same of all gradients together, before.
+        accumulate: parts that a batch is computed in, one after the other, to save memory; the
+            numbers are those of the whole.
         scale_weights: what the loss of each scale counts, coarse to fine; default: 1.
-        loss: (kind, spectrum) of `losses.losses_of_scales`.
+        loss, spectrum: see `losses.losses_of_scales`.
     """
 
     def __init__(
         self,
         model,
         optimizer,
+        *,
+        clip_norm: float = 0.0,
         clip_all: float = 0.0,
+        accumulate: int = 1,
         scale_weights: tuple[float, ...] = (),
-        loss: tuple[str, float] = ("l2", 0.0),
+        loss: str = "l2",
+        spectrum: float = 0.0,
     ):
         optimizer.build(model.trainable_variables)
-        self.model, self.optimizer, self._clip_all = model, optimizer, clip_all
-        self._kind = loss
+        self.model, self.optimizer = model, optimizer
+        self._clip_norm, self._clip_all, self._accumulate = clip_norm, clip_all, accumulate
+        self._kind = loss, spectrum
         self._scale_weights = jnp.asarray(scale_weights or (1.0,) * model.config.scales)
         self._variables = list(model.trainable_variables), list(optimizer.variables)
+        recurrent = {variable.path for variable in model.recurrent_variables}
+        self._recurrent = [variable.path in recurrent for variable in self._variables[0]]
         self._now = None
         # What goes in is given away: weights and moments are changed in place.
         self._compiled = jax.jit(self._step, donate_argnums=(0, 1))
-        self._compiled_loss = jax.jit(self._loss)
+        self._forward = jax.jit(lambda weights, pictures: self._outputs(weights, pictures)[-1])
+
+    @contextlib.contextmanager
+    def batches(self, config, source, first: int, last: int, share, processes: int):
+        # Here, not above: the step alone runs where there is no OpenCV.
+        from srn_tf.data.processes import BatchProcesses
+
+        to_pictures = jax.jit(functools.partial(_to_pictures, channels=config.network.channels))
+        size, seed = config.batch_size, config.seed
+        with BatchProcesses(config.data, size, seed, first, last, processes) as batches:
+            yield map(to_pictures, batches)
 
     def step(self, blurred, sharp) -> dict:
-        """One step of the optimizer.
-
-        Args:
-            blurred, sharp: float32 [batch, height, width, channels] in [0, 1].
-
-        Returns:
-            Of before the step, as arrays that may still be computed: `loss`; `loss_per_scale`,
-            coarse to fine, not weighted; `gradient_norm`; `lr`.
-        """
         if self._now is None:
             self._now = jax.tree.map(lambda variable: variable.value.copy(), self._variables)
         *self._now, numbers = self._compiled(*self._now, blurred, sharp)
         return numbers
 
     def _step(self, weights, state, blurred, sharp):
-        (loss, losses), gradients = jax.value_and_grad(self._loss, has_aux=True)(
-            weights, blurred, sharp
-        )
+        (loss, losses), gradients = self._loss_and_gradients(weights, blurred, sharp)
         with keras.StatelessScope(zip(self._variables[1], state, strict=True)):
             learning_rate = self.optimizer.learning_rate
-        norm = jnp.sqrt(sum(jnp.sum(jnp.square(gradient)) for gradient in gradients))
+        norm = _norm(gradients)
         numbers = {"loss": loss, "loss_per_scale": losses, "gradient_norm": norm}
         numbers |= {"lr": jnp.asarray(learning_rate)}
         if self._clip_all:
             factor = self._clip_all / jnp.maximum(norm, self._clip_all)
             gradients = [gradient * factor for gradient in gradients]
+        if self._clip_norm:
+            pairs = list(zip(gradients, self._recurrent, strict=True))
+            norm = _norm([gradient for gradient, recurrent in pairs if recurrent])
+            factor = self._clip_norm / jnp.maximum(norm, self._clip_norm)
+            gradients = [g * factor if recurrent else g for g, recurrent in pairs]
         return *self.optimizer.stateless_apply(state, gradients, weights), numbers
 
+    def _loss_and_gradients(self, weights, blurred, sharp):
+        """((loss, losses of the scales), gradients) of a batch, in parts if asked for."""
+        compute = jax.value_and_grad(self._loss, has_aux=True)
+        if self._accumulate == 1:
+            return compute(weights, blurred, sharp)
+
+        def add(total, part):
+            return jax.tree.map(jnp.add, total, compute(weights, *part)), None
+
+        parts = [p.reshape(self._accumulate, -1, *p.shape[1:]) for p in (blurred, sharp)]
+        shapes = jax.eval_shape(compute, weights, *(part[0] for part in parts))
+        zeros = jax.tree.map(lambda number: jnp.zeros(number.shape, number.dtype), shapes)
+        total, _ = jax.lax.scan(add, zeros, parts)
+        return jax.tree.map(lambda number: number / self._accumulate, total)
+
     def _loss(self, weights, blurred, sharp):
+        outputs = self._outputs(weights, blurred, training=True)
+        losses = jnp.stack(losses_of_scales(sharp, outputs, *self._kind))
+        return weighted_loss(losses, self._scale_weights), losses
+
+    def _outputs(self, weights, pictures, training: bool = False):
         # As model.stateless_call, which does not tell the layers that this is training.
         with keras.StatelessScope(zip(self._variables[0], weights, strict=True)):
-            outputs = self.model(blurred, training=True)
-        losses = jnp.stack(losses_of_scales(sharp, outputs, *self._kind))
-        return jnp.sum(losses * self._scale_weights), losses
+            return self.model(pictures, training=training)
 
     def synchronize(self) -> None:
-        """Gives the variables of network and optimizer the values they have after the last step."""
         if self._now is not None:
             for variables, values in zip(self._variables, self._now, strict=True):
                 for variable, value in zip(variables, values, strict=True):
                     variable.assign(value.copy())  # the next step takes `value` itself
 
-    def loss(self, blurred, sharp) -> float:
-        """The loss of a batch with the weights of now, after at least one step."""
-        loss, _ = self._compiled_loss(self._now[0], blurred, sharp)
-        return float(loss)
+    def restore(self, pictures):
+        return self._forward([variable.value for variable in self._variables[0]], pictures)
+
+    def deblur_batch(self, images: np.ndarray) -> np.ndarray:
+        from srn_tf.restoration.normalize import restore_arrays
+
+        config = self.model.config
+
+        def restore(blurred, peak):
+            return np.array(self.restore(jnp.asarray(blurred, jnp.float32) / peak))
+
+        return restore_arrays(images, config.channels, restore, config.input_channels)
+
+
+def _norm(gradients):
+    return jnp.sqrt(sum(jnp.sum(jnp.square(gradient)) for gradient in gradients))
+
+
+def _to_pictures(pixels, channels: int):
+    """uint8 [pictures, ..., 3] -> blurred, with what comes with it behind, and sharp: float32 [...,
+    channels] in [0, 1]; one channel is luma."""
+    from srn_tf.images.rgb import LUMA
+
+    colors = pixels.astype("float32") / 255
+    if channels == 1:
+        colors = jnp.tensordot(colors, jnp.asarray(LUMA), 1)[..., None]
+    *blurred, sharp = colors
+    return jnp.concatenate(blurred, axis=-1), sharp

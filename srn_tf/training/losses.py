@@ -43,6 +43,11 @@ def _loss(error, kind: str, spectrum: float):
     return loss
 
 
+def weighted_loss(losses, weights):
+    """The loss, a float32 scalar: the sum of the scales' losses, float32 [scales], by weight."""
+    return ops.sum(losses * weights)
+
+
 def multi_scale_l2(sharp, outputs):
-    """The paper's loss, a float32 scalar: the sum of the scales' mean squared errors."""
+    """The loss of the paper, all weights 1: the sum of the scales' mean squared errors."""
     return sum(losses_of_scales(sharp, outputs))

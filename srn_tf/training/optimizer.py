@@ -4,6 +4,7 @@ import contextlib
 
 import keras
 
+from srn_tf import UserError
 from srn_tf.options import DECAYS
 from srn_tf.training.config import TrainingConfig
 
@@ -21,7 +22,7 @@ def learning_rate_schedule(decay: str, lr: float, end_lr: float, max_steps: int,
         warmup: steps in which the cosine's rate first rises from 0, evenly.
 
     Raises:
-        ValueError: for an unknown decay.
+        UserError: for an unknown decay.
     """
     if decay == "exponential":
         return keras.optimizers.schedules.ExponentialDecay(lr, max_steps, end_lr / lr)
@@ -33,7 +34,7 @@ def learning_rate_schedule(decay: str, lr: float, end_lr: float, max_steps: int,
         return keras.optimizers.schedules.CosineDecay(
             0.0, max(1, max_steps - warmup), end_lr / lr, warmup_target=lr, warmup_steps=warmup
         )
-    raise ValueError(f"decay must be one of {', '.join(DECAYS)}, not {decay!r}")
+    raise UserError(f"decay must be one of {', '.join(DECAYS)}, not {decay!r}")
 
 
 def create_optimizer(config: TrainingConfig, max_steps: int):

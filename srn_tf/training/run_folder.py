@@ -29,10 +29,10 @@ import filelock
 import keras
 import numpy as np
 
-from srn_tf import __version__
+from srn_tf import UserError, __version__
 from srn_tf.atomic import atomic_file
 from srn_tf.checkpoints import archive, places
-from srn_tf.data.examples import fingerprint
+from srn_tf.data.examples import Source, fingerprint
 from srn_tf.images.rgb import write_image
 from srn_tf.training.config import TrainingConfig
 from srn_tf.training.optimizer import averaged
@@ -65,20 +65,22 @@ class RunFolder:
         source: the training examples.
         folder: of the run.
         resume: go on from the newest checkpoint of the folder.
-        report: gets each line of news for the user.
+        log: gets each line of news for the user.
 
     Raises:
-        ValueError: if the folder holds a run and `resume` is off, or its configuration differs, or
+        UserError: if the folder holds a run and `resume` is off, or its configuration differs, or
             another process trains in it. All that writes raises it where the folder cannot be
             written.
     """
 
-    def __init__(self, config: TrainingConfig, source, folder, resume: bool, report=print):
+    def __init__(self, config: TrainingConfig, source: Source, folder, resume: bool, log=print):
         self.config, self.folder = config, pathlib.Path(folder)
         self._data = fingerprint(source)
-        self._report = report
+        self._data_of_old = fingerprint(source, sizes_alone=True)
+        self._log = log
+        self._board = None
         if self.folder.exists() and not self.folder.is_dir():
-            raise ValueError(f"{folder}: is a file, not a folder for a run")
+            raise UserError(f"{folder}: is a file, not a folder for a run")
         with self.writing():
             self.folder.mkdir(parents=True, exist_ok=True)
             # The system takes it back from a process that is killed.
@@ -86,16 +88,16 @@ class RunFolder:
             try:
                 self._lock.acquire()
             except filelock.Timeout:
-                raise ValueError(f"{folder}: another process trains in this folder") from None
+                raise UserError(f"{folder}: another process trains in this folder") from None
         config_file = self.folder / "config.json"
         try:
             if config_file.exists() or places.in_run(folder):
                 if not resume:
-                    raise ValueError(
+                    raise UserError(
                         f"{folder}: holds a run already; add --resume, or choose another"
                     )
                 self._require_same_configuration(config_file)
-        except ValueError:
+        except UserError:
             self._lock.release()
             raise
 
@@ -111,9 +113,9 @@ class RunFolder:
         try:
             stored = TrainingConfig.from_json(json.loads(config_file.read_text()))
         except (OSError, ValueError, TypeError, KeyError) as error:
-            raise ValueError(f"{config_file}: not the configuration of a run ({error})") from None
+            raise UserError(f"{config_file}: not the configuration of a run ({error})") from None
         if difference := self.config.first_difference(stored):
-            raise ValueError(f"{self.folder}: a run of another configuration: {difference}")
+            raise UserError(f"{self.folder}: a run of another configuration: {difference}")
 
     def restore(self, trainer) -> int:
         """Restores network and optimizer from the newest checkpoint; gives its step.
@@ -121,23 +123,23 @@ class RunFolder:
         A damaged checkpoint is reported, and the one before it used. Without any, the step is 0.
 
         Raises:
-            ValueError: if all checkpoints are damaged, or the newest is of something else.
+            UserError: if all checkpoints are damaged, or the newest is of something else.
         """
         if not (paths := places.in_run(self.folder)):
-            self._report(f"{self.folder}: no checkpoint, starting at step 0")
+            self._log(f"{self.folder}: no checkpoint, starting at step 0")
             return 0
         for path in reversed(paths):
             try:
                 header, arrays = archive.read(path)
                 break
-            except ValueError as error:
-                self._report(f"{error}; taking the one before it")
+            except UserError as error:
+                self._log(f"{error}; taking the one before it")
         else:
-            raise ValueError(f"{self.folder}: none of its checkpoints can be read")
+            raise UserError(f"{self.folder}: none of its checkpoints can be read")
         if "step" not in header:
-            raise ValueError(f"{path}: not a checkpoint of a training run")
-        if header.get("data") != self._data:
-            raise ValueError(
+            raise UserError(f"{path}: not a checkpoint of a training run")
+        if header.get("data") not in (self._data, self._data_of_old):
+            raise UserError(
                 f"{self.folder}: a run on other data: was {header.get('data')}, is {self._data}"
             )
         # The network's own weights, where `model/` has their averages: see `save`.
@@ -146,7 +148,7 @@ class RunFolder:
         variables = archive.variables_by_path(trainer.model.variables, "model")
         variables |= archive.variables_by_path(trainer.optimizer.variables, "optimizer")
         archive.assign(variables, arrays, path)
-        self._report(f"resuming at step {header['step']}")
+        self._log(f"resuming at step {header['step']}")
         return header["step"]
 
     def begin(self, step: int, devices: str) -> None:
@@ -170,7 +172,7 @@ class RunFolder:
             text = metrics.read_text(errors="replace") if metrics.exists() else ""
             kept = [line for line in text.splitlines() if _step_of(line) <= step]
             if len(kept) != step:
-                self._report(f"{metrics}: has {len(kept)} of the {step} steps so far")
+                self._log(f"{metrics}: has {len(kept)} of the {step} steps so far")
             with atomic_file(metrics) as temporary:
                 temporary.write_text("".join(f"{line}\n" for line in kept))
             if keras.backend.backend() == "tensorflow":
@@ -217,19 +219,26 @@ class RunFolder:
             archive.save(path, self.config.model, model, header)
         return True
 
-    def write_metrics(self, row: dict, board: bool = False) -> None:
-        """Adds a row to metrics.jsonl, and to TensorBoard if `board`."""
-        with self.writing():
-            line = json.dumps({name: _or_null(value) for name, value in row.items()})
-            with open(self.folder / "metrics.jsonl", "a") as file:
-                file.write(line + "\n")
-            if board:
+    def write_metrics(self, rows: list[dict]) -> None:
+        """Adds rows to metrics.jsonl."""
+        text = "".join(
+            json.dumps({name: _or_null(value) for name, value in row.items()}) + "\n"
+            for row in rows
+        )
+        with self.writing(), open(self.folder / "metrics.jsonl", "a") as file:
+            file.write(text)
+
+    def show_metrics(self, row: dict) -> None:
+        """Shows a row of metrics in TensorBoard, where there is one."""
+        if self._board:
+            with self.writing():
                 self._board.write(row)
 
     def show_pictures(self, step: int, name: str, pictures) -> None:
         """Shows pictures, [batch, height, width, channels] in [0, 1], in TensorBoard."""
-        with self.writing():
-            self._board.show(step, name, pictures)
+        if self._board:
+            with self.writing():
+                self._board.show(step, name, pictures)
 
     def write_pictures(self, step: int, pictures: np.ndarray) -> None:
         """Writes the pictures of a validation, uint8 [height, width, 3], and shows them."""
@@ -256,7 +265,7 @@ class RunFolder:
         try:
             yield
         except OSError as error:
-            raise ValueError(
+            raise UserError(
                 f"{self.folder}: cannot be written ({error.strerror or error}); "
                 f"{self.last_checkpoint}"
             ) from error

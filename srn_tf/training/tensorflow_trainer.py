@@ -1,13 +1,19 @@
 """The training step (sections 3.3 and 4 of the paper) on TensorFlow."""
 
+import contextlib
+import functools
+
+import numpy as np
 import tensorflow as tf
 
+from srn_tf.data.pipeline import Batches
+from srn_tf.restoration.deblurrer import Deblurrer
 from srn_tf.training.cluster import replicas_here
-from srn_tf.training.losses import losses_of_scales
+from srn_tf.training.losses import losses_of_scales, weighted_loss
 
 
 class Trainer:
-    """A network, its optimizer, and the step that improves it.
+    """A network, its optimizer, and the step that improves it; see `loop.Trainer`.
 
     To be made in the scope of the strategy that network and optimizer were made in.
 
@@ -20,24 +26,26 @@ class Trainer:
             to save memory; the numbers are those of the whole.
         xla: compile the network and its gradients with XLA.
         scale_weights: what the loss of each scale counts, coarse to fine; default: 1.
-        loss: (kind, spectrum) of `losses.losses_of_scales`.
+        loss, spectrum: see `losses.losses_of_scales`.
     """
 
     def __init__(
         self,
         model,
         optimizer,
+        *,
         clip_norm: float = 0.0,
         clip_all: float = 0.0,
         accumulate: int = 1,
         xla: bool = False,
         scale_weights: tuple[float, ...] = (),
-        loss: tuple[str, float] = ("l2", 0.0),
+        loss: str = "l2",
+        spectrum: float = 0.0,
     ):
         self.model, self.optimizer = model, optimizer
         self.clip_norm, self.clip_all, self.accumulate = clip_norm, clip_all, accumulate
         self._scale_weights = scale_weights or (1.0,) * model.config.scales
-        self._loss = loss
+        self._loss = loss, spectrum
         optimizer.build(model.trainable_variables)
         self._recurrent = {variable.path for variable in model.recurrent_variables}
         self._strategy = tf.distribute.get_strategy()
@@ -49,22 +57,14 @@ class Trainer:
         )
 
     def _step(self, blurred, sharp):
-        """One step of the optimizer.
-
-        Args:
-            blurred, sharp: this worker's share of the batch, float32 [batch, height, width,
-                channels] in [0, 1].
-
-        Returns:
-            float32 numbers of the whole batch before the step: `loss`; `loss_per_scale`, coarse to
-            fine, not weighted; `gradient_norm`, before clipping.
-        """
+        learning_rate = tf.convert_to_tensor(self.optimizer.learning_rate)
         numbers = self._strategy.run(self._replica_step, (blurred, sharp))
         # The same in every replica.
-        return {
+        numbers = {
             name: self._strategy.experimental_local_results(number)[0]
             for name, number in numbers.items()
         }
+        return numbers | {"lr": learning_rate}
 
     def _replica_step(self, blurred, sharp):
         context = tf.distribute.get_replica_context()
@@ -82,7 +82,7 @@ class Trainer:
             gradients = self._clip(gradients, self.clip_norm * scale)
         replicas = context.num_replicas_in_sync
         self.optimizer.apply([gradient / replicas for gradient in gradients])
-        loss = tf.reduce_sum(losses * self._scale_weights)
+        loss = weighted_loss(losses, self._scale_weights)
         return {"loss": loss, "loss_per_scale": losses, "gradient_norm": norm / scale}
 
     def _part(self, pictures):
@@ -125,7 +125,7 @@ class Trainer:
         with tf.GradientTape() as tape:
             outputs = self.model(blurred, training=True)
             losses = tf.stack(losses_of_scales(sharp, outputs, *self._loss))
-            scaled = self.optimizer.scale_loss(tf.reduce_sum(losses * self._scale_weights))
+            scaled = self.optimizer.scale_loss(weighted_loss(losses, self._scale_weights))
         return losses, tape.gradient(scaled, self.model.trainable_variables)
 
     def _clip(self, gradients, bound):
@@ -138,6 +138,25 @@ class Trainer:
 
     def _loss_scale(self):
         return self.optimizer.scale_loss(tf.constant(1.0))
+
+    @contextlib.contextmanager
+    def batches(self, config, source, first: int, last: int, share, processes: int):
+        yield iter(
+            Batches(source, config.batch_size, config.network.channels, config.seed, first, share)
+        )
+
+    def synchronize(self) -> None:
+        pass
+
+    def restore(self, pictures):
+        return self.model(pictures)[-1]
+
+    def deblur_batch(self, images: np.ndarray) -> np.ndarray:
+        return self._deblurrer.deblur_batch(images)
+
+    @functools.cached_property
+    def _deblurrer(self) -> Deblurrer:
+        return Deblurrer(self.model)
 
     @property
     def learning_rate(self) -> float:

@@ -1,15 +1,12 @@
 """Scores on held-out pairs during training."""
 
 import itertools
-import math
 
 import numpy as np
 
-from srn_tf.data.examples import fingerprint
-from srn_tf.data.pipeline import Batches
+from srn_tf.data.examples import Source, fingerprint, make_batch
 from srn_tf.evaluation.metrics import psnr, ssim
 from srn_tf.evaluation.scores import summarize
-from srn_tf.restoration.deblurrer import Deblurrer
 
 SHOWN = 4
 _BATCH = 8
@@ -19,14 +16,14 @@ class Validation:
     """One crop of each held-out pair, the same every time, and how well it is restored.
 
     Args:
-        source: of the pairs; see `data.pair_list.PairSource`.
-        model: the network, restored with as in use: colour pictures, rounded to 8 bits.
+        source: of the pairs.
+        deblur_batch: restores uint8 [batch, height, width, 3], with the channels of what comes with
+            a picture behind its own, as in use: rounded to 8 bits.
         seed: of the crops.
     """
 
-    def __init__(self, source, model, seed: int):
-        self._source, self._seed = source, seed
-        self._deblurrer = Deblurrer(model)
+    def __init__(self, source: Source, deblur_batch, seed: int):
+        self._source, self._deblur_batch, self._seed = source, deblur_batch, seed
 
     def run(self) -> tuple[dict, np.ndarray]:
         """Restores the crops.
@@ -37,17 +34,17 @@ class Validation:
             side by side, uint8 [height, width, 3].
 
         Raises:
-            ValueError: if a picture cannot be read.
+            UserError: if a picture cannot be read.
         """
         rows, shown = [], []
         count = len(self._source)
-        batches = Batches(self._source, _BATCH, channels=3, seed=self._seed)
-        for batch in itertools.islice(batches, math.ceil(count / _BATCH)):
-            blurred, sharp = (np.rint(part * 255).astype(np.uint8) for part in batch)
-            restored = self._deblurrer.deblur_batch(blurred)
-            crops = zip(blurred, restored, sharp, strict=True)
-            # The last batch may reach into a second pass over the pairs.
-            for crop, ours, truth in itertools.islice(crops, count - len(rows)):
+        for first in range(0, count, _BATCH):
+            # Always of the same size, into a second pass over the pairs: one trace for all.
+            pixels = make_batch(self._source, range(first, first + _BATCH), self._seed)
+            *blurred, sharp = pixels
+            restored = self._deblur_batch(np.concatenate(blurred, axis=-1))
+            crops = zip(blurred[0], restored, sharp, strict=True)
+            for crop, ours, truth in itertools.islice(crops, count - first):
                 name = str(len(rows))
                 rows.append({"name": name, "psnr": psnr(truth, ours), "ssim": ssim(truth, ours)})
                 if len(shown) < SHOWN:

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-import tensorflow as tf
+from helpers import write_tf1_checkpoint
 from reference import golden, recipe_weights
 
 import srn_tf
@@ -12,22 +12,6 @@ from srn_tf.images.rgb import read_image, write_image
 from srn_tf.restoration.deblurrer import Deblurrer
 
 AUTHORS = ("lstm", "gray", "color", "pss_nsc")
-
-
-def write_tf1_checkpoint(prefix, weights: dict, training_state: bool, scope: str = "") -> None:
-    """Writes a checkpoint as TensorFlow 1's Saver did, with what its Adam kept if asked for."""
-    arrays = dict(weights)
-    if training_state:
-        for name, array in weights.items():
-            arrays[f"{scope}{name}/Adam"] = np.ones_like(array)
-            arrays[f"{scope}{name}/Adam_1"] = np.ones_like(array)
-        arrays[f"{scope}beta1_power"] = np.float32(0.5)
-        arrays[f"{scope}beta2_power"] = np.float32(0.9)
-        arrays["Variable"] = np.int32(523000)
-    names, values = zip(*sorted(arrays.items()), strict=True)
-    tf.raw_ops.SaveV2(
-        prefix=str(prefix), tensor_names=names, shape_and_slices=[""] * len(names), tensors=values
-    )
 
 
 @pytest.fixture

@@ -4,10 +4,13 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+from absl import flags
 from helpers import TESTS, run_python
 
 import srn_tf
+from srn_tf.cli import command as command_line
 from srn_tf.cli import train as command
 
 ROOT = TESTS.parent
@@ -19,6 +22,7 @@ COMMANDS = {
     "export": "srn-export",
     "import_checkpoint": "srn-import",
     "models": "srn-models",
+    "plot": "srn-plot",
 }
 
 
@@ -56,7 +60,7 @@ def test_the_authors_flags_keep_working():
     )
     assert config.model == "color"
     assert config.network == srn_tf.MODELS["color"]
-    assert (config.datalist, config.batch_size, config.epochs, config.lr) == (
+    assert (config.data.datalist, config.batch_size, config.epochs, config.lr) == (
         os.path.abspath("list.txt"),
         8,
         10,
@@ -66,7 +70,7 @@ def test_the_authors_flags_keep_working():
 
 def test_defaults_are_those_of_the_paper():
     config = parse("--datalist=list.txt")
-    assert (config.model, config.batch_size, config.crop_size) == ("lstm", 16, 256)
+    assert (config.model, config.batch_size, config.data.crop_size) == ("lstm", 16, 256)
     assert (config.lr, config.end_lr, config.decay) == (1e-4, 1e-6, "exponential")
     assert (config.epochs, config.clip_norm, config.precision) == (2000, 0.0, "float32")
 
@@ -148,8 +152,16 @@ def test_flags_of_the_network_replace_the_models_own():
             1,
             "--epoch and --max_steps",
         ),
-        (["--run_dir=r", "--sharp_path=p", "--output_path=x"], 1, "--output_path needs --plot"),
-        (["--plot=r", "--run_dir=r"], 1, "--plot trains nothing: it goes without --run_dir"),
+        (
+            ["--run_dir=r", "--sharp_path=p", "--backend=torch"],
+            2,
+            "--backend=torch: value",
+        ),
+        (
+            ["--run_dir=r", "--sharp_path=p", "--processes=2"],
+            1,
+            "--processes cannot go with",
+        ),
         (["--run_dir=r", "--sharp_path=p", "--accumulate=3"], 1, "a divisor of the batch_size 16"),
         (["--run_dir=r", "--sharp_path=p", "--ema=1"], 1, "ema must be 0 (off) or more, below 1"),
     ],
@@ -163,6 +175,14 @@ def test_mistakes_get_one_line_and_a_status(words, status, message, capsys, tmp_
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("name", ["torch", "tensorfow"])
+def test_another_backend_is_refused(name, capsys, monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", name)
+    assert command.main(["--run_dir=r", "--sharp_path=p"]) == 1
+    expected = f"srn-train: KERAS_BACKEND must be tensorflow or jax to train, not '{name}'\n"
+    assert capsys.readouterr().err == expected
+
+
 def test_threads_reach_opencv_too():
     printed = run_python(
         "import cv2\n"
@@ -171,3 +191,31 @@ def test_threads_reach_opencv_too():
         "print(cv2.getNumThreads())"
     )
     assert printed == "1\n"
+
+
+def run_command(execute, *words) -> int:
+    return command_line.run("srn-x", "does something.", flags.FlagValues(), execute, words)
+
+
+def test_a_mistake_of_ours_shows_where_it_was_made():
+    with pytest.raises(ValueError, match="could not be broadcast"):
+        run_command(lambda _: np.ones(2) + np.ones(3))
+
+
+def test_the_traceback_of_a_users_mistake_can_be_had(capsys, monkeypatch):
+    def refuse(_):
+        raise srn_tf.UserError("photo.png: empty")
+
+    assert run_command(refuse) == 1
+    assert capsys.readouterr().err == "srn-x: photo.png: empty\n"
+    with pytest.raises(srn_tf.UserError):
+        run_command(refuse, "--traceback")
+    monkeypatch.setenv("SRN_TF_TRACEBACK", "1")
+    with pytest.raises(srn_tf.UserError):
+        run_command(refuse)
+
+
+def test_all_mistakes_of_users_are_known_as_such():
+    """A plain ValueError would show a traceback."""
+    sources = {path: path.read_text() for path in (ROOT / "srn_tf").rglob("*.py")}
+    assert [path for path, text in sources.items() if "raise ValueError" in text] == []

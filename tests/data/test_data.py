@@ -13,6 +13,7 @@ from srn_tf.data import checks
 from srn_tf.data.augmentation import AugmentedSource
 from srn_tf.data.camera_shake import CameraPath, blur_along, soft_mask
 from srn_tf.data.checks import read_header
+from srn_tf.data.config import DataConfig
 from srn_tf.data.pair_list import PairSource, read_list
 from srn_tf.data.photographs import SyntheticSource
 from srn_tf.data.pipeline import Batches
@@ -56,7 +57,7 @@ def test_the_gopro_lists_are_complete():
 
 
 def test_epochs_of_the_gopro_list_make_the_authors_number_of_steps():
-    config = TrainingConfig(model="lstm", network=MODELS["lstm"], datalist="x", epochs=4000)
+    config = TrainingConfig("lstm", MODELS["lstm"], DataConfig(datalist="x"), epochs=4000)
     assert config.steps(2103) == 524_000
     assert dataclasses.replace(config, max_steps=10).steps(2103) == 10
 
@@ -163,18 +164,18 @@ def test_a_batch_that_workers_cannot_share_evenly_is_refused(pairs):
 
 def test_processes_of_their_own_make_the_batches_of_the_pipeline(pairs):
     paths = {"datalist": str(pairs), "data_root": str(pairs.parent)}
-    config = TrainingConfig("color", MODELS["color"], **paths, crop_size=CROP, batch_size=2, seed=7)
+    config = DataConfig(**paths, crop_size=CROP)
     expected = batches(PairSource(pairs, pairs.parent, CROP), 6, start_step=1)
-    with BatchProcesses(config, 1, 7, processes=2) as made:
+    with BatchProcesses(config, batch_size=2, seed=7, first=1, last=7, processes=2) as made:
         for pixels, (blurred, sharp) in zip(made, expected, strict=True):
             np.testing.assert_array_equal(pixels, np.rint(255 * np.stack([blurred, sharp])))
 
 
 def test_a_process_that_dies_is_told_of(pairs):
     paths = {"datalist": str(pairs), "data_root": str(pairs.parent)}
-    config = TrainingConfig("color", MODELS["color"], **paths, crop_size=CROP, batch_size=2)
+    config = DataConfig(**paths, crop_size=CROP)
     before = psutil.Process().children()
-    with BatchProcesses(config, 0, 10**6, processes=1) as made:
+    with BatchProcesses(config, batch_size=2, seed=0, first=0, last=10**6, processes=1) as made:
         next(made)
         for process in psutil.Process().children():
             if process not in before:
@@ -271,7 +272,7 @@ def test_a_root_that_is_no_folder_is_one_line(pairs):
 class OnePair:
     """A source whose sharp crop has four gray corners of different value, the blurred one half."""
 
-    crop_size, names, stamps, notes = 2, ["pair"], [0], []
+    pictures, crop_size, names, content_marks, notes = 2, 2, ["pair"], ["0"], []
 
     def __len__(self):
         return 1

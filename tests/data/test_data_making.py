@@ -6,7 +6,7 @@ import pytest
 from helpers import run_python
 
 from srn_tf.cli import data
-from srn_tf.data.frames import Counts, Rules, average, average_windows, motion
+from srn_tf.data.frames import FrameCounts, FrameRules, average, average_windows, motion
 from srn_tf.data.layouts import find_pairs
 from srn_tf.data.pair_list import PairSource
 from srn_tf.images.rgb import read_image, write_image
@@ -105,9 +105,9 @@ def pan(photo, count, step, top=0):
 
 
 def windows(frames, **rules):
-    counts = Counts()
+    counts = FrameCounts()
     rng = np.random.default_rng(0)
-    return list(average_windows(frames, Rules(**rules), rng, counts)), counts
+    return list(average_windows(frames, FrameRules(**rules), rng, counts)), counts
 
 
 def test_windows_follow_each_other_and_the_middle_frame_is_sharp(photo):
@@ -115,7 +115,7 @@ def test_windows_follow_each_other_and_the_middle_frame_is_sharp(photo):
     found, counts = windows(frames, min_frames=7, max_frames=7)
     # 24 frames are three windows of seven, and three frames over.
     assert [number for number, _, _ in found] == [3, 10, 17]
-    assert counts == Counts(pairs=3, frames=24)
+    assert counts == FrameCounts(pairs=3, frames=24)
     for number, blurred, sharp in found:
         np.testing.assert_array_equal(sharp, frames[number])
         expected = np.mean(frames[number - 3 : number + 4], axis=0)
@@ -232,7 +232,9 @@ def test_help_comes_without_numpy(command):
 def test_the_flags_of_frames_have_the_defaults_of_the_rules():
     values = data._from_flags()
     values(["srn-data"])
-    assert Rules() == Rules(**{name: values[name].value for name in Rules.__dataclass_fields__})
+    assert FrameRules() == FrameRules(
+        **{name: values[name].value for name in FrameRules.__dataclass_fields__}
+    )
 
 
 def test_sharp_photographs_become_pairs_to_score_with(tmp_path, photo, capsys):

@@ -9,6 +9,7 @@ from helpers import SMALL, randomize
 
 import srn_tf
 from srn_tf.checkpoints import archive
+from srn_tf.data.config import DataConfig
 from srn_tf.networks.configs import MODELS
 from srn_tf.restoration.deblurrer import Deblurrer
 from srn_tf.training.config import TrainingConfig
@@ -33,7 +34,7 @@ def example(channels: int, seed: int = 0, size: int = 16):
 @pytest.mark.parametrize("name", MODELS)
 def test_each_model_trains_restores_and_is_saved(name, tmp_path, photo):
     model = small(name)
-    config = TrainingConfig(name, model.config, packed="unused", lr=1e-3)
+    config = TrainingConfig(name, model.config, DataConfig(packed="unused"), lr=1e-3)
     trainer = Trainer(model, create_optimizer(config, 100))
     size = max(16, model.config.size_multiple)
     blurred, sharp = example(model.config.input_channels, size=size)

@@ -247,6 +247,9 @@ def test_auto_takes_what_this_machine_is_faster_with(checkpoint, monkeypatch, sl
 def test_a_network_has_its_own_precision():
     model = srn_tf.create_model("color", dtype="mixed_bfloat16", **SMALL)
     assert Deblurrer(model).precision == "bfloat16"
+    for wrong in ({"precision": "float32"}, {"name": "color"}):
+        with pytest.raises(ValueError, match=f"{next(iter(wrong))} is of a checkpoint; a network"):
+            Deblurrer(model, **wrong)
 
 
 def test_nothing_is_logged_when_all_is_well(model, photo, caplog):

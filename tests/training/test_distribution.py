@@ -14,13 +14,11 @@ import time
 import numpy as np
 import pytest
 import skimage.data
-from helpers import SMALL, TESTS, run_python
+from helpers import TESTS, configuration, run_python
 
 from srn_tf.checkpoints import archive, places
 from srn_tf.cli import train as command
 from srn_tf.images.rgb import write_image
-from srn_tf.networks.configs import model_config
-from srn_tf.training.config import TrainingConfig
 from srn_tf.training.loop import train
 
 STEPS = 20
@@ -80,21 +78,18 @@ def on_two_devices(code: str) -> str:
 
 
 def test_two_devices_that_compute_their_shares_in_parts_have_the_numbers_of_one(folder):
-    config = TrainingConfig(
-        model="color_lstm",
-        network=model_config("color_lstm", **SMALL),
+    config = configuration(
         sharp_path=str(folder / "photos"),
-        max_blur=4.0,
         crop_size=16,
         batch_size=4,
         max_steps=STEPS,
-        lr=1e-3,
+        end_lr=1e-6,
         clip_norm=1e-2,  # which matters, and holds for the gradient of the whole batch
         clip_all=1e-1,
         ema=0.9,
     )
     one, two = folder / "one_device", folder / "two_devices"
-    train(config, one, report=lambda _: None)
+    train(config, one, log=lambda _: None)
     in_parts = dataclasses.replace(config, accumulate=2).to_json()
     printed = on_two_devices(
         "from srn_tf.training.config import TrainingConfig\n"

@@ -1,6 +1,7 @@
 """The run folder: what is kept of a run, validation, the best network, fine-tuning, curves."""
 
 import dataclasses
+import hashlib
 import json
 import shlex
 import shutil
@@ -11,20 +12,21 @@ import numpy as np
 import pytest
 import skimage.data
 import tensorflow as tf
-from helpers import SMALL
+from helpers import SMALL, changed, configuration, write_tf1_checkpoint
 from reference import recipe_weights, variables_by_stored_name
-from test_import import write_tf1_checkpoint
-from test_training import configuration
 
 import srn_tf
 from srn_tf.checkpoints import archive, places
+from srn_tf.cli import plot
 from srn_tf.cli import train as command
+from srn_tf.data.config import DataConfig
+from srn_tf.data.examples import fingerprint
 from srn_tf.data.photographs import SyntheticSource
 from srn_tf.data.sources import create_source
 from srn_tf.evaluation.metrics import psnr
 from srn_tf.images.rgb import read_image, write_image
 from srn_tf.networks.configs import model_config
-from srn_tf.training import validation
+from srn_tf.restoration.deblurrer import Deblurrer
 from srn_tf.training.curves import plot_runs
 from srn_tf.training.loop import train
 from srn_tf.training.run_folder import RunFolder
@@ -44,7 +46,8 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def config(folder):
-    return configuration(sharp_path=str(folder / "photos"), ema=0.9)
+    held_out = DataConfig(sharp_path=str(folder / "held_out"), max_blur=4.0, crop_size=32)
+    return configuration(sharp_path=str(folder / "photos"), validation=held_out, ema=0.9)
 
 
 @pytest.fixture(scope="module")
@@ -55,9 +58,8 @@ def said():
 @pytest.fixture(scope="module")
 def run(folder, config, said):
     """A run of six steps, validated in steps 2, 4 and 6."""
-    held_out = configuration(sharp_path=str(folder / "held_out"))
-    options = {"validate_every": 2, "log_every": 2, "report": said.append}
-    train(config, folder / "run", held_out=held_out, **options)
+    options = {"validate_every": 2, "log_every": 2, "log": said.append}
+    train(config, folder / "run", **options)
     return folder / "run"
 
 
@@ -77,8 +79,10 @@ def test_each_step_has_its_numbers(run, config):
 def test_validation_scores_every_held_out_picture_once_with_the_averages(run, folder):
     """Anew, from the checkpoint, as a user would compare."""
     assert ["validation_psnr" in row for row in rows(run)] == [False, True] * 3
-    held_out = SyntheticSource(str(folder / "held_out"), 32, 4.0)
-    scores, pictures = validation.Validation(held_out, srn_tf.load_model(run), seed=0).run()
+    held_out = SyntheticSource(str(folder / "held_out"), 32, max_blur=4.0)
+    scores, pictures = Validation(
+        held_out, Deblurrer(srn_tf.load_model(run)).deblur_batch, seed=0
+    ).run()
     assert scores["psnr"] == pytest.approx(rows(run)[-1]["validation_psnr"], abs=1e-3)
     assert scores["ssim"] == pytest.approx(rows(run)[-1]["validation_ssim"], abs=1e-5)
     # Blurred, restored and sharp side by side, a crop a row.
@@ -112,7 +116,7 @@ def test_the_best_network_is_kept(run, said):
 
 
 def test_worse_networks_do_not_replace_the_best(run, config, folder, model):
-    source = SyntheticSource(config.sharp_path, 32, 4.0)
+    source = create_source(config.data)
     keeper = RunFolder(config, source, run, resume=True)
     content = (run / "best.npz").read_bytes()
     data = archive.read(run / "best.npz")[0]["validation"]["data"]
@@ -143,7 +147,7 @@ def test_tensorboard_has_the_numbers_and_pictures(run):
 
 def test_fine_tuning_starts_with_the_weights_of_the_checkpoint(tmp_path, config, run):
     tuned = dataclasses.replace(config, init_from=str(run), lr=1e-12, end_lr=1e-12, max_steps=1)
-    train(tuned, tmp_path / "tuned", report=lambda _: None)
+    train(tuned, tmp_path / "tuned", log=lambda _: None)
     _, before = archive.read(places.find(run))
     _, after = archive.read(places.find(tmp_path / "tuned"))
     for name in before:
@@ -154,7 +158,7 @@ def test_fine_tuning_starts_with_the_weights_of_the_checkpoint(tmp_path, config,
     gone = dataclasses.replace(tuned, init_from=str(tmp_path / "gone"))
     with pytest.raises(ValueError, match="another configuration: init_from"):
         train(gone, tmp_path / "tuned", resume=True)
-    train(tuned, tmp_path / "tuned", resume=True, report=said.append)
+    train(tuned, tmp_path / "tuned", resume=True, log=said.append)
     assert said[0] == "resuming at step 1"
 
 
@@ -193,7 +197,7 @@ def test_fine_tuning_from_another_network_is_refused(tmp_path, config, run):
 def test_a_folder_that_cannot_be_written_is_refused_before_the_first_step(folder, config):
     run_dir = folder / "photos" / "0.png" / "run"
     with pytest.raises(ValueError, match=r"0\.png/run: cannot be written \(Not a directory\)"):
-        train(config, run_dir, report=lambda _: None)
+        train(config, run_dir, log=lambda _: None)
 
 
 def test_what_cannot_start_leaves_no_folder_behind(tmp_path, config):
@@ -205,7 +209,7 @@ def test_what_cannot_start_leaves_no_folder_behind(tmp_path, config):
 
 def test_curves_of_runs_are_drawn(run, tmp_path, capsys):
     picture = tmp_path / "curves.png"
-    assert command.main(["--plot", str(run), str(run), f"--output_path={picture}"]) == 0
+    assert plot.main([str(run), str(run), f"--output_path={picture}"]) == 0
     assert capsys.readouterr().out == f"drawn in {picture}\n"
     drawn = read_image(picture)
     assert drawn.shape == (800, 1500, 3)
@@ -223,39 +227,46 @@ def test_a_folder_without_metrics_is_not_drawn(tmp_path):
 
 
 def test_a_folder_that_another_process_trains_in_is_refused(tmp_path, config):
-    source = create_source(config)
+    source = create_source(config.data)
     with RunFolder(config, source, tmp_path / "run", resume=False):
         for resume in (False, True):
             with pytest.raises(ValueError, match="run: another process trains in this folder"):
-                train(config, tmp_path / "run", resume=resume, report=lambda _: None)
-    train(dataclasses.replace(config, max_steps=1), tmp_path / "run", report=lambda _: None)
+                train(config, tmp_path / "run", resume=resume, log=lambda _: None)
+    train(dataclasses.replace(config, max_steps=1), tmp_path / "run", log=lambda _: None)
 
 
 def test_a_picture_of_the_same_name_that_is_another_one_is_other_data(tmp_path, config, folder):
     photos = tmp_path / "photos"
     shutil.copytree(folder / "photos", photos)
-    config = dataclasses.replace(config, sharp_path=str(photos), max_steps=1)
-    train(config, tmp_path / "run", report=lambda _: None)
-    write_image(photos / "1.png", 255 - read_image(photos / "1.png") // 2)
+    write_image(photos / "1.bmp", image := read_image(photos / "1.png"))  # of one size, always
+    config = changed(config, sharp_path=str(photos), max_steps=1)
+    train(config, tmp_path / "run", log=lambda _: None)
+    train(config, tmp_path / "run", resume=True, log=lambda _: None)
+    write_image(photos / "1.bmp", 255 - image // 2)
     with pytest.raises(ValueError, match="a run on other data"):
-        train(config, tmp_path / "run", resume=True, report=lambda _: None)
+        train(config, tmp_path / "run", resume=True, log=lambda _: None)
+
+
+def test_runs_that_marked_their_data_by_size_alone_go_on(tmp_path, config):
+    source = create_source(config.data)
+    lines = "".join(f"{path.stat().st_size} {path.name}\n" for path in source.paths)
+    old = {"examples": 3, "sha256": hashlib.sha256(lines.encode()).hexdigest()}
+    assert fingerprint(source, sizes_alone=True) == old != fingerprint(source)
 
 
 def test_missing_steps_in_the_metrics_are_told(tmp_path, config):
     config = dataclasses.replace(config, max_steps=3)
-    train(config, tmp_path / "run", report=lambda _: None)
+    train(config, tmp_path / "run", log=lambda _: None)
     metrics = tmp_path / "run" / "metrics.jsonl"
     first, _, last = metrics.read_bytes().splitlines(keepends=True)
     metrics.write_bytes(first + b"\xff\n" + last)
     lines = []
-    train(config, tmp_path / "run", resume=True, report=lines.append)
+    train(config, tmp_path / "run", resume=True, log=lines.append)
     assert f"{metrics}: has 2 of the 3 steps so far" in lines
     assert metrics.read_bytes() == first + last
 
 
 def test_a_validation_that_fails_loses_no_step(tmp_path, config, monkeypatch):
-    held_out = dataclasses.replace(config, seed=1)
-
     def fail(_):
         raise ValueError("held-out picture: gone")
 
@@ -264,9 +275,8 @@ def test_a_validation_that_fails_loses_no_step(tmp_path, config, monkeypatch):
         train(
             dataclasses.replace(config, max_steps=4),
             tmp_path / "run",
-            held_out=held_out,
             validate_every=2,
-            report=lambda _: None,
+            log=lambda _: None,
         )
     assert [path.name for path in places.in_run(tmp_path / "run")] == ["step_00000002.npz"]
     assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 2

@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import itertools
-import json
 import os
 import signal
 import threading
@@ -14,7 +13,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers import SMALL, randomize
+from helpers import SMALL, configuration, metrics, randomize
 from reference import golden, variables_by_stored_name
 
 import srn_tf
@@ -25,26 +24,10 @@ from srn_tf.networks.configs import model_config
 from srn_tf.networks.create import create_model_from_config
 from srn_tf.options import PRECISIONS
 from srn_tf.training import loop
-from srn_tf.training.config import TrainingConfig
 from srn_tf.training.loop import train
 from srn_tf.training.losses import multi_scale_l2
 from srn_tf.training.optimizer import create_optimizer, learning_rate_schedule
 from srn_tf.training.tensorflow_trainer import Trainer
-
-
-def configuration(**changes) -> TrainingConfig:
-    values = {
-        "model": "color_lstm",
-        "network": model_config("color_lstm", **SMALL),
-        "sharp_path": "unused",
-        "max_blur": 4.0,
-        "crop_size": 32,
-        "batch_size": 2,
-        "max_steps": 6,
-        "lr": 1e-3,
-        "end_lr": 1e-4,
-    }
-    return TrainingConfig(**{**values, **changes})
 
 
 @pytest.fixture
@@ -52,10 +35,6 @@ def photos(tmp_path, photo):
     for i in range(3):
         write_image(tmp_path / "photos" / f"{i}.png", photo[64 * i : 64 * i + 64, :96])
     return str(tmp_path / "photos")
-
-
-def metrics(run_dir) -> list[dict]:
-    return [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
 
 
 @pytest.mark.parametrize("name", ["lstm", "gray", "color"])
@@ -197,27 +176,27 @@ def test_training_lowers_the_loss(tmp_path, photos):
         max_steps=60,
         lr=5e-3,
     )
-    train(config, tmp_path / "run", log_every=1, report=lambda _: None)
+    train(config, tmp_path / "run", log_every=1, log=lambda _: None)
     losses = [row["loss"] for row in metrics(tmp_path / "run")]
     assert np.mean(losses[-10:]) < 0.5 * np.mean(losses[:10])
 
 
 def test_only_the_last_checkpoints_are_kept(tmp_path, photos):
-    train(configuration(sharp_path=photos), tmp_path / "run", save_every=1, report=lambda _: None)
+    train(configuration(sharp_path=photos), tmp_path / "run", save_every=1, log=lambda _: None)
     kept = [path.name for path in places.in_run(tmp_path / "run")]
     assert kept == ["step_00000004.npz", "step_00000005.npz", "step_00000006.npz"]
 
 
 def test_a_used_folder_is_refused_without_resume(tmp_path, photos):
     config = configuration(sharp_path=photos, max_steps=1)
-    train(config, tmp_path / "run", report=lambda _: None)
+    train(config, tmp_path / "run", log=lambda _: None)
     with pytest.raises(ValueError, match="holds a run already; add --resume"):
         train(config, tmp_path / "run")
 
 
 def test_a_run_of_another_configuration_is_refused_by_field(tmp_path, photos):
     config = configuration(sharp_path=photos, max_steps=1)
-    train(config, tmp_path / "run", report=lambda _: None)
+    train(config, tmp_path / "run", log=lambda _: None)
     other = dataclasses.replace(config, batch_size=1)
     with pytest.raises(ValueError, match="another configuration: batch_size is 1, was 2"):
         train(other, tmp_path / "run", resume=True)
@@ -229,7 +208,7 @@ def test_a_run_of_another_configuration_is_refused_by_field(tmp_path, photos):
 def test_resuming_a_missing_folder_starts_at_step_0_and_says_so(tmp_path, photos):
     said = []
     config = configuration(sharp_path=photos, max_steps=1)
-    train(config, tmp_path / "new", resume=True, report=said.append)
+    train(config, tmp_path / "new", resume=True, log=said.append)
     assert said[0] == f"{tmp_path / 'new'}: no checkpoint, starting at step 0"
 
 
@@ -242,7 +221,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_leaves_the_last_checkpoint(
             at_step_4 = tf.cast(self.optimizer.iterations, tf.int32) == 3
             return tf.where(at_step_4, np.nan, losses), gradients
 
-    monkeypatch.setattr(loop, "Trainer", Diverging)
+    monkeypatch.setattr("srn_tf.training.tensorflow_trainer.Trainer", Diverging)
     with pytest.raises(
         FloatingPointError,
         match=r"the loss is nan at step 4; the last checkpoint is .*step_00000002",
@@ -262,7 +241,7 @@ def test_ctrl_c_saves_and_leaves(tmp_path, photos):
     thread = threading.Thread(target=interrupt)
     thread.start()
     config = configuration(sharp_path=photos, max_steps=100_000)
-    ended_by = train(config, run_dir, log_every=1, report=lambda _: None)
+    ended_by = train(config, run_dir, log_every=1, log=lambda _: None)
     thread.join()
     assert ended_by == signal.SIGINT
     last = metrics(run_dir)[-1]["step"]
@@ -276,13 +255,13 @@ def test_the_time_bound_saves_and_stops(tmp_path, photos, monkeypatch):
     now = [0]
 
     @contextlib.contextmanager
-    def progress(*_):
+    def progress(*_, **__):
         yield lambda text: now.append(next(ticks))
 
     monkeypatch.setattr(loop, "progress", progress)
     monkeypatch.setattr(loop.time, "monotonic", lambda: now[-1])
     config = configuration(sharp_path=photos, max_steps=20)
-    assert train(config, tmp_path / "run", max_minutes=1, report=lambda _: None) == 0
+    assert train(config, tmp_path / "run", max_minutes=1, log=lambda _: None) == 0
     (saved,) = places.in_run(tmp_path / "run")
     assert saved == places.path_of_step(tmp_path / "run", 4)
 
@@ -290,7 +269,7 @@ def test_the_time_bound_saves_and_stops(tmp_path, photos, monkeypatch):
 def test_a_step_that_ruins_the_network_is_not_saved(tmp_path, photos):
     config = configuration(sharp_path=photos, lr=1e30, end_lr=1e30)
     with pytest.raises(FloatingPointError, match="output is not finite at step 1; no checkpoint"):
-        train(config, tmp_path / "run", save_every=1, report=lambda _: None)
+        train(config, tmp_path / "run", save_every=1, log=lambda _: None)
     assert places.in_run(tmp_path / "run") == []
 
 
@@ -306,14 +285,14 @@ def test_a_picture_that_fails_loses_no_step(tmp_path, photos, monkeypatch):
     monkeypatch.setattr(SyntheticSource, "example", example)
     config = configuration(sharp_path=photos, max_steps=1000)
     with pytest.raises(ValueError, match=r"^photo\.png: broken$"):
-        train(config, tmp_path / "run", log_every=1, report=lambda _: None)
+        train(config, tmp_path / "run", log_every=1, log=lambda _: None)
     (saved,) = places.in_run(tmp_path / "run")
     assert saved == places.path_of_step(tmp_path / "run", metrics(tmp_path / "run")[-1]["step"])
 
 
 def test_a_run_on_other_data_is_refused(tmp_path, photos, photo):
     config = configuration(sharp_path=photos, max_steps=1)
-    train(config, tmp_path / "run", report=lambda _: None)
+    train(config, tmp_path / "run", log=lambda _: None)
     write_image(f"{photos}/new.png", photo[:64, :64])
     with pytest.raises(ValueError, match=r"other data: was .*3.*, is .*4"):
         train(config, tmp_path / "run", resume=True)
@@ -321,7 +300,7 @@ def test_a_run_on_other_data_is_refused(tmp_path, photos, photo):
 
 def test_a_folder_with_checkpoints_alone_counts_as_used(tmp_path, photos):
     config = configuration(sharp_path=photos, max_steps=1)
-    train(config, tmp_path / "run", report=lambda _: None)
+    train(config, tmp_path / "run", log=lambda _: None)
     (tmp_path / "run" / "config.json").unlink()
     with pytest.raises(ValueError, match="holds a run already"):
         train(config, tmp_path / "run")
@@ -331,9 +310,9 @@ def test_a_folder_with_checkpoints_alone_counts_as_used(tmp_path, photos):
 
 def test_parts_of_a_batch_have_the_numbers_of_the_whole(tmp_path, photos):
     config = configuration(sharp_path=photos, batch_size=4, clip_norm=1e-2, clip_all=2e-2, ema=0.9)
-    train(config, tmp_path / "whole", report=lambda _: None)
+    train(config, tmp_path / "whole", log=lambda _: None)
     parts = dataclasses.replace(config, accumulate=4)
-    train(parts, tmp_path / "parts", report=lambda _: None)
+    train(parts, tmp_path / "parts", log=lambda _: None)
     names = ("loss", "gradient_norm", "lr")
     whole, parts = (
         [[row[name] for name in names] for row in metrics(tmp_path / run)]
@@ -345,15 +324,15 @@ def test_parts_of_a_batch_have_the_numbers_of_the_whole(tmp_path, photos):
 def test_xla_has_the_numbers_without_it(tmp_path, photos):
     network = model_config("ss", **SMALL)  # little to compile
     config = configuration(sharp_path=photos, max_steps=3, model="ss", network=network)
-    train(config, tmp_path / "plain", report=lambda _: None)
-    train(config, tmp_path / "xla", xla=True, report=lambda _: None)
+    train(config, tmp_path / "plain", log=lambda _: None)
+    train(config, tmp_path / "xla", xla=True, log=lambda _: None)
     losses = [[row["loss"] for row in metrics(tmp_path / run)] for run in ("plain", "xla")]
     np.testing.assert_allclose(*losses, rtol=1e-4)
 
 
 def test_moving_averages_are_what_others_load_and_the_weights_go_on(tmp_path, photos):
     config = configuration(sharp_path=photos, max_steps=3, ema=0.5)
-    train(config, tmp_path / "run", save_every=1, report=lambda _: None)
+    train(config, tmp_path / "run", save_every=1, log=lambda _: None)
     read = [archive.read(places.path_of_step(tmp_path / "run", step))[1] for step in (1, 2, 3)]
     name = "srn/g_net/encoder/enc1_1/kernel"
     weights = [arrays[f"training/{name}"] for arrays in read]
@@ -398,8 +377,8 @@ def test_the_loss_after_300_steps_is_that_of_float32_within_2_percent(final_loss
 def test_float16_scales_the_loss_and_trains(tmp_path, photos):
     config = configuration(sharp_path=photos, precision="float16", max_steps=3)
     assert isinstance(create_optimizer(config, 3), keras.optimizers.LossScaleOptimizer)
-    train(config, tmp_path / "run", log_every=1, report=lambda _: None)
+    train(config, tmp_path / "run", log_every=1, log=lambda _: None)
     train_32 = dataclasses.replace(config, precision="float32")
-    train(train_32, tmp_path / "run32", log_every=1, report=lambda _: None)
+    train(train_32, tmp_path / "run32", log_every=1, log=lambda _: None)
     losses = [[row["loss"] for row in metrics(tmp_path / run)] for run in ("run", "run32")]
     np.testing.assert_allclose(*losses, rtol=0.02)
