@@ -47,19 +47,21 @@ def model_table() -> list[dict]:
     a colour picture.
     """
     from srn_tf.networks.create import create_model
-    from srn_tf.networks.macs import macs_a_pixel
+    from srn_tf.networks.macs import count_macs_of
     from srn_tf.progress import progress
 
     rows = []
     with progress("counting", len(MODELS)) as advance:
         for name, config in MODELS.items():
-            macs = macs_a_pixel(name)
+            model = create_model(name)
+            parameters = model.count_params()
+            macs = count_macs_of(model, 16, 16) / 16**2  # a pixel
             about, psnr, ssim, source = ABOUT[name]
             rows.append(
                 {
                     "name": name,
                     "channels": config.channels,
-                    "parameters": create_model(name).count_params(),
+                    "parameters": parameters,
                     "gmacs_256x256": round(macs * 256**2 / 1e9, 1),
                     "gmacs_1280x720": round(macs * 1280 * 720 / 1e9),
                     "about": about,

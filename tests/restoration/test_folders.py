@@ -1,6 +1,7 @@
 """Deblurring files through the command, as a user types it."""
 
 import csv
+import functools
 import json
 import os
 import subprocess
@@ -10,9 +11,11 @@ import threading
 import cv2
 import numpy as np
 import pytest
-from helpers import TESTS
+from helpers import SMALL, TESTS, randomize
 from PIL import Image
 
+import srn_tf
+from srn_tf.checkpoints import archive
 from srn_tf.cli import test as command
 from srn_tf.evaluation.metrics import psnr
 from srn_tf.images.picture import Picture
@@ -24,9 +27,30 @@ from srn_tf.restoration.deblurrer import Deblurrer
 from srn_tf.restoration.jobs import find_jobs
 
 
+@pytest.fixture(scope="module")
+def model():
+    """A small network with random weights."""
+    model = srn_tf.create_model("color_lstm_residual", **SMALL)
+    randomize(model)
+    return model
+
+
+@pytest.fixture(scope="module")
+def checkpoint(model, tmp_path_factory):
+    path = tmp_path_factory.mktemp("folders") / "model.npz"
+    archive.save(path, "color_lstm_residual", model)
+    return path
+
+
+# Commands with the same checkpoint and flags share a Deblurrer: its trace takes most of their time.
+shared_deblurrer = functools.cache(Deblurrer)
+
+
 @pytest.fixture
-def deblur(tmp_path, checkpoint, capsys):
+def deblur(tmp_path, checkpoint, capsys, monkeypatch):
     """Runs the command on tmp_path/in; gives its status, what it printed, and its error lines."""
+
+    monkeypatch.setattr("srn_tf.restoration.deblurrer.Deblurrer", shared_deblurrer)
 
     def run(*flags, input_path="in"):
         source = [] if input_path is None else [f"--input_path={tmp_path / input_path}"]
