@@ -1,4 +1,4 @@
-"""The benchmarks: their clock, their small runs from start to end, and the README's figures."""
+"""The benchmarks: their clock, their small runs from start to end, and the figures of the documentation."""
 
 import argparse
 import functools
@@ -230,7 +230,7 @@ def test_a_peer_stands_beside_ours_with_its_ratio():
     assert f"|\n\n{ceiling}\n\n`python" in printed
 
 
-def test_the_readme_has_the_figures_of_the_result_files():
+def test_the_documentation_has_the_figures_of_the_result_files():
     assert list(readme.RESULTS.glob("*.json"))
     run_benchmark("readme", "--check")
 
