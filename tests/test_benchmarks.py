@@ -1,4 +1,4 @@
-"""The benchmarks: their clock, their small runs from start to end, and the figures of the documentation."""
+"""The benchmarks: their clock, small runs from start to end, the figures of the documentation."""
 
 import argparse
 import functools
@@ -24,6 +24,8 @@ import timing  # noqa: E402
 from network import left_out, size_of  # noqa: E402
 
 from srn_tf.networks.macs import macs_a_pixel  # noqa: E402
+
+pytestmark = pytest.mark.slow
 
 
 def run_benchmark(name: str, *words, blocked=(), **environment) -> str:

@@ -22,6 +22,8 @@ from srn_tf.checkpoints import archive
 from srn_tf.cli import export as command
 from srn_tf.export import Restorer, export
 
+pytestmark = pytest.mark.slow
+
 SMALL_BY_NAME = {
     "mscnn": {"kernel_size": 3, "width": 4, "blocks": 1},
     "pss_nsc": {"widths": (4, 6, 8), "scales": 1},

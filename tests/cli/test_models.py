@@ -10,6 +10,8 @@ from srn_tf.cli.models import as_markdown, model_table
 from srn_tf.networks.configs import MODELS
 from srn_tf.networks.macs import count_macs
 
+pytestmark = pytest.mark.slow
+
 PARAMETERS = {
     "lstm": 8_056_609,
     "gray": 6_876_449,

@@ -21,6 +21,8 @@ from srn_tf.cli import train as command
 from srn_tf.images.rgb import write_image
 from srn_tf.training.loop import train
 
+pytestmark = pytest.mark.slow
+
 STEPS = 20
 FLAGS = {
     "model": "ss",

@@ -21,6 +21,8 @@ from srn_tf.images.rgb import read_image, write_image
 from srn_tf.restoration.deblurrer import Deblurrer
 from srn_tf.training.validation import Validation
 
+pytestmark = pytest.mark.slow
+
 pytestmark = pytest.mark.backends
 pytest.importorskip("jax")
 

@@ -16,6 +16,8 @@ from helpers import TESTS, metrics, run_python
 from srn_tf.checkpoints import archive, places
 from srn_tf.images.rgb import write_image
 
+pytestmark = pytest.mark.slow
+
 # Starts srn-train again and again, as a shell does, but imports TensorFlow only once. A line of
 # standard input is a JSON list: the arguments, and the largest size of a file that the system
 # allows, in bytes, or null. Printed are "start" and the number of the process, what the command
