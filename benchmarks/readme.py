@@ -1,4 +1,4 @@
-"""Writes the figures of `results/` into the README, between the marks <!-- network --> and
+"""Writes the figures of `results/` into docs/benchmarks.md, between the marks <!-- network --> and
 <!-- /network -->; with --check it only says whether they are those.
 
 Each table is followed by the command, the machine, the versions and the date of its file. What
@@ -16,7 +16,7 @@ from timing import RESULTS, ROUNDS, table
 
 from srn_tf.atomic import atomic_file
 
-README = pathlib.Path(__file__).resolve().parent.parent / "README.md"
+PAGE = pathlib.Path(__file__).resolve().parent.parent / "docs" / "benchmarks.md"
 # Packages that matter for each benchmark, besides Python.
 _VERSIONS = {
     "network": ("tensorflow", "keras", "torch", "openvino"),
@@ -128,7 +128,7 @@ def block(name: str, results) -> str:
 
 
 def with_figures(text: str) -> str:
-    """The README with the figures of all files there are; a mark without a file stays as it is."""
+    """The page with the figures of all files there are; a mark without a file stays as it is."""
     for path in sorted(RESULTS.glob("*.json")):
         name = path.stem
         pattern = rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)"
@@ -137,7 +137,7 @@ def with_figures(text: str) -> str:
             pattern, lambda marks, new=new: f"{marks[1]}{new}\n{marks[2]}", text, flags=re.S
         )
         if count != 1:
-            sys.exit(f"readme.py: {README.name} has {count} places marked {name}; it must have one")
+            sys.exit(f"readme.py: {PAGE.name} has {count} places marked {name}; it must have one")
     return text
 
 
@@ -145,12 +145,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 if stale")
     options = parser.parse_args()
-    text = README.read_text()
+    text = PAGE.read_text()
     new = with_figures(text)
     if options.check and new != text:
-        sys.exit("readme.py: the README's figures are not those of benchmarks/results")
+        sys.exit("readme.py: the figures of docs/benchmarks.md are not those of benchmarks/results")
     if not options.check:
-        with atomic_file(README) as temporary:
+        with atomic_file(PAGE) as temporary:
             temporary.write_text(new)
 
 

@@ -59,10 +59,17 @@ def changed(config: TrainingConfig, **changes) -> TrainingConfig:
     return dataclasses.replace(config, data=data, **changes)
 
 
+def tiny(**changes) -> TrainingConfig:
+    """The same of a network that is traced at once: one scale, one block."""
+    network = model_config("ss", kernel_size=1, widths=(2, 2), blocks=1)
+    return configuration(**{"model": "ss", "network": network, "crop_size": 16, **changes})
+
+
 def metrics(run_dir) -> list[dict]:
-    """The rows of a run's metrics; none where there are none yet."""
+    """The whole lines of a run's metrics.jsonl; none where there is none yet."""
     path = pathlib.Path(run_dir, "metrics.jsonl")
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    lines = path.read_text().split("\n")[:-1] if path.exists() else []
+    return [json.loads(line) for line in lines]
 
 
 def write_tf1_checkpoint(prefix, weights: dict, training_state: bool, scope: str = "") -> None:

@@ -1,4 +1,4 @@
-"""The benchmarks: their clock, their small runs from start to end, and the README's figures."""
+"""The benchmarks: their clock, small runs from start to end, the figures of the documentation."""
 
 import argparse
 import functools
@@ -24,6 +24,8 @@ import timing  # noqa: E402
 from network import left_out, size_of  # noqa: E402
 
 from srn_tf.networks.macs import macs_a_pixel  # noqa: E402
+
+pytestmark = pytest.mark.slow
 
 
 def run_benchmark(name: str, *words, blocked=(), **environment) -> str:
@@ -230,7 +232,7 @@ def test_a_peer_stands_beside_ours_with_its_ratio():
     assert f"|\n\n{ceiling}\n\n`python" in printed
 
 
-def test_the_readme_has_the_figures_of_the_result_files():
+def test_the_documentation_has_the_figures_of_the_result_files():
     assert list(readme.RESULTS.glob("*.json"))
     run_benchmark("readme", "--check")
 

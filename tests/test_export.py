@@ -22,6 +22,8 @@ from srn_tf.checkpoints import archive
 from srn_tf.cli import export as command
 from srn_tf.export import Restorer, export
 
+pytestmark = pytest.mark.slow
+
 SMALL_BY_NAME = {
     "mscnn": {"kernel_size": 3, "width": 4, "blocks": 1},
     "pss_nsc": {"widths": (4, 6, 8), "scales": 1},
@@ -192,7 +194,7 @@ def test_weights_are_stored_once(saved_model, model):
     assert numbers == model.count_params()
 
 
-def test_the_client_of_the_readme_gets_a_picture(
+def test_the_client_of_the_documentation_gets_a_picture(
     serving_bytes, model, photo, tmp_path, monkeypatch
 ):
     """TensorFlow Serving's part, JSON to signature and back, is played as its manual tells it."""
@@ -214,8 +216,8 @@ def test_the_client_of_the_readme_gets_a_picture(
         def log_message(self, *words):
             pass
 
-    readme = (TESTS.parent / "README.md").read_text(encoding="utf-8")
-    (client,) = re.findall(r"```python\n([^`]*urllib[^`]*)```", readme)
+    page = (TESTS.parent / "docs" / "export.md").read_text(encoding="utf-8")
+    (client,) = re.findall(r"```python\n([^`]*urllib[^`]*)```", page)
     server = http.server.HTTPServer(("localhost", 0), Serving)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     photo = photo[:40, :56]

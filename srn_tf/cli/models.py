@@ -26,6 +26,7 @@ ABOUT = {
     "color_lstm_residual": ("and the blurred picture added to its output", None, None, ""),
     "fast": ("squares of 4x4 pixels as channels, few multiplications", None, None, ""),
     "fast_small": ("the same, a quarter of the multiplications", None, None, ""),
+    "chooser": ("weighs a picture and deconvolutions of it", None, None, ""),
     "ss": ("one scale", 28.40, 0.9045, PAPER),
     "sc": ("three scales, each with weights of its own", 29.05, 0.9166, PAPER),
     "wo_r": ("three scales, no recurrence", 29.26, 0.9197, PAPER),
@@ -49,19 +50,21 @@ def model_table() -> list[dict]:
     a colour picture.
     """
     from srn_tf.networks.create import create_model
-    from srn_tf.networks.macs import macs_a_pixel
+    from srn_tf.networks.macs import count_macs_of
     from srn_tf.progress import progress
 
     rows = []
     with progress("counting", len(MODELS)) as advance:
         for name, config in MODELS.items():
-            macs = macs_a_pixel(name)
+            model = create_model(name)
+            parameters = model.count_params()
+            macs = count_macs_of(model, 16, 16) / 16**2  # a pixel
             about, psnr, ssim, source = ABOUT[name]
             rows.append(
                 {
                     "name": name,
                     "channels": config.channels,
-                    "parameters": create_model(name).count_params(),
+                    "parameters": parameters,
                     "gmacs_256x256": round(macs * 256**2 / 1e9, 1),
                     "gmacs_1280x720": round(macs * 1280 * 720 / 1e9),
                     "about": about,

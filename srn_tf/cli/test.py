@@ -1,20 +1,13 @@
 """srn-test: deblurs pictures with a trained network, and scores them."""
 
-import dataclasses
+import os
 import pathlib
 import sys
 
 from absl import flags
 
 from srn_tf import UserError
-from srn_tf.cli.command import (
-    FAILURE,
-    define_checkpoint_flags,
-    define_device_flags,
-    require,
-    run,
-    start_tensorflow,
-)
+from srn_tf.cli.command import FAILURE, Flags, require, run, start_tensorflow
 from srn_tf.networks.configs import MODELS
 from srn_tf.options import CLASSICAL, PRECISIONS
 
@@ -37,96 +30,54 @@ For comparison, a classical deconvolution of a motion along a line that you know
 
 
 def define_flags() -> flags.FlagValues:
-    values = flags.FlagValues()
-
-    def define(kind, *words, **rules):
-        getattr(flags, f"DEFINE_{kind}")(*words, flag_values=values, **rules)
-
-    define(
-        "string",
+    define = Flags()
+    define.string(
         "input_path",
-        None,
         "folder of pictures, one picture, a pattern such as 'photos/*.jpg', a text file (.txt) "
         "with a path a line, or a video (mp4, mov, avi).",
     )
-    define("string", "output_path", None, "folder for the results.")
-    define("boolean", "recursive", False, "look into the folders of --input_path, too.")
-    define("boolean", "overwrite", False, "restore pictures again whose result is there.")
-    define(
-        "enum",
-        "format",
-        None,
-        ["png", "jpg", "webp", "bmp", "tiff"],
-        "of the results; default: as the input.",
+    define.string("output_path", "folder for the results.")
+    define.switch("recursive", "look into the folders of --input_path, too.")
+    define.switch("overwrite", "restore pictures again whose result is there.")
+    define.choice(
+        "format", ["png", "jpg", "webp", "bmp", "tiff"], "of the results; default: as the input."
     )
-    define(
-        "integer",
-        "quality",
-        95,
-        "of JPEG and WebP, 1 to 100.",
-        lower_bound=1,
-        upper_bound=100,
+    define.integer("quality", "of JPEG and WebP, 1 to 100.", 95, 1, 100)
+    define.real("max_megapixels", "larger pictures are refused, millions of pixels.", 300, 0)
+    define.switch("report", "write report.html, a page to compare before and after with.")
+    define.string(
+        "sharp_path", "folder of the sharp pictures, by the same file names, to score against."
     )
-    define(
-        "float",
-        "max_megapixels",
-        300,
-        "larger pictures are refused, millions of pixels.",
-        lower_bound=0,
-    )
-    define(
-        "boolean", "report", False, "write report.html, a page to compare before and after with."
-    )
-    define(
-        "string",
-        "sharp_path",
-        None,
-        "folder of the sharp pictures, by the same file names, to score against.",
-    )
-    define("string", "datalist", None, "list of pairs, in place of --input_path and --sharp_path.")
-    define("string", "data_root", None, "folder that the paths in --datalist begin in.")
-    define(
-        "string",
+    define.string("datalist", "list of pairs, in place of --input_path and --sharp_path.")
+    define.string("data_root", "folder that the paths in --datalist begin in.")
+    define.string(
         "koehler_path",
-        None,
         "folder of the ground truths of the benchmark of Köhler et al., to score by its protocol.",
     )
-    define_checkpoint_flags(values, [*MODELS, *CLASSICAL])
-    define(
-        "enum",
+    define.checkpoint([*MODELS, *CLASSICAL])
+    define.choice(
         "precision",
-        "auto",
         ["auto", *PRECISIONS],
         "to compute in; auto: bfloat16 where this machine is faster with it, else float32.",
+        "auto",
     )
-    define(
-        "integer",
+    define.integer(
         "tile",
-        None,
-        "longest side in pixels of what the network sees at once; default: as memory allows.",
+        "longest side in pixels of what the network sees at once; default: by the memory.",
     )
-    define(
-        "integer",
+    define.integer(
         "batch_size",
-        None,
         "pictures of equal size to restore at once; default: 8 on a GPU, 1 on a processor.",
-        lower_bound=1,
+        low=1,
     )
-    define(
-        "float",
-        "blur_length",
-        None,
-        "length of the motion in pixels; for --model wiener and richardson_lucy.",
-    )
-    define(
-        "float",
+    define.real("blur_length", "length of the motion in pixels; for wiener and richardson_lucy.")
+    define.real(
         "blur_angle",
-        None,
-        "direction of the motion in degrees, counterclockwise from the row of pixels; for --model "
-        "wiener and richardson_lucy.",
+        "direction of the motion in degrees, counterclockwise from the row of pixels; for wiener "
+        "and richardson_lucy.",
     )
-    define_device_flags(values)
-    return values
+    define.device()
+    return define.values
 
 
 def execute(values: flags.FlagValues) -> int:
@@ -172,15 +123,9 @@ def _find_jobs(values: flags.FlagValues) -> list:
     for path in (values.sharp_path, values.koehler_path):
         if path and not pathlib.Path(path).is_dir():
             raise UserError(f"{path}: no such folder of sharp pictures")
-    jobs = find_jobs(
+    return find_jobs(
         values.input_path, values.output_path, values.recursive, extension, values.sharp_path
     )
-    if values.koehler_path:
-        from srn_tf.evaluation import koehler
-
-        for job in jobs:  # before hours of work, not after
-            koehler.ground_truths(values.koehler_path, job.name)
-    return jobs
 
 
 def _create_deblurrer(values: flags.FlagValues, classical: bool):
@@ -197,89 +142,41 @@ def _create_deblurrer(values: flags.FlagValues, classical: bool):
 def _deblur_pictures(values: flags.FlagValues, deblurrer, jobs) -> int:
     import tensorflow as tf
 
-    from srn_tf.evaluation import koehler, report
-    from srn_tf.evaluation.scores import first_folder, score, summarize
-    from srn_tf.images.rgb import read_rgb
-    from srn_tf.progress import progress
-    from srn_tf.restoration.batch import deblur_files, explain
+    from srn_tf.restoration.folder import restore_folder
 
-    def finish(job):
-        """Scores, what kept them from being computed, and the entry in the report.
-
-        From the files, because scores are those of the picture as saved.
-        """
-        scores = error = entry = None
-        if job.sharp is not None:
-            try:
-                scores = score(job.name, job.source, job.target, job.sharp)
-            except (UserError, OSError) as problem:
-                error = problem
-        if values.report:
-            pictures = [read_rgb(path) for path in (job.source, job.target)]
-            entry = report.Entry(
-                *(job.name, job.source, job.target),
-                *reversed(pictures[1].shape[:2]),
-                tuple(map(report.thumbnail, pictures)),
-                seconds=None,
-                scores=scores and {k: v for k, v in scores.items() if k != "name"},
-            )
-        return scores, error, entry
-
-    rows, entries, notes, errors, done, before = [], [], [], [], 0, 0
-    batch_size = values.batch_size or (8 if tf.config.list_physical_devices("GPU") else 1)
-    with progress("deblurring", len(jobs)) as advance:
-        deblurrer.on_tile = lambda tile, tiles: advance(f"tile {tile} of {tiles}", parts=0)
-        for result in deblur_files(
-            deblurrer,
-            jobs,
-            overwrite=values.overwrite,
-            quality=values.quality,
-            max_megapixels=values.max_megapixels,
-            batch_size=batch_size,
-            finish=finish,
-        ):
-            done += result.restored
-            before += result.restored and result.seconds is None
-            notes += [f"{result.job.name}: {note}" for note in result.notes]
-            if result.error:
-                errors.append(explain(result))
-            if result.extra:
-                scores, error, entry = result.extra
-                rows += [scores] if scores else []
-                errors += [error] if error else []
-                entries += [dataclasses.replace(entry, seconds=result.seconds)] if entry else []
-            advance(result.job.name)
-    sequence = first_folder
-    if values.koehler_path:
-        sequence = koehler.trajectory
-        pictures = [(job.name, job.target) for job in jobs if job.target.exists()]
-        for row in koehler.evaluate(pictures, values.koehler_path):
-            (rows if isinstance(row, dict) else errors).append(row)
-    if rows:
-        _write_scores(pathlib.Path(values.output_path), rows, summarize(rows, sequence))
-    if entries:
-        page = pathlib.Path(values.output_path, "report.html")
-        name = pathlib.Path(values.datalist or values.input_path).resolve().name
-        report.write_report(page, entries, f"{name}, deblurred")
-        print(f"report in {page}")
-    for note in notes:
-        print(note)
-    print(
-        f"pictures deblurred: {done - before}, in {values.output_path}"
-        + (f"; there before: {before} (--overwrite restores them again)" if before else "")
+    name = pathlib.Path(values.datalist or values.input_path).resolve().name
+    summary = restore_folder(
+        deblurrer,
+        jobs,
+        values.output_path,
+        overwrite=values.overwrite,
+        quality=values.quality,
+        max_megapixels=values.max_megapixels,
+        batch_size=values.batch_size or (8 if tf.config.list_physical_devices("GPU") else 1),
+        report_title=f"{name}, deblurred" if values.report else None,
+        koehler_path=values.koehler_path,
     )
-    for error in errors:
+    _print(summary, values.output_path)
+    return FAILURE if summary.errors else 0
+
+
+def _print(summary, output_path: str) -> None:
+    from srn_tf.evaluation.scores import print_table
+
+    if summary.scores:
+        print_table(summary.scores, summary.means)
+        print(f"scores in {os.path.join(output_path, 'scores.csv')} and scores.json")
+    if summary.report:
+        print(f"report in {summary.report}")
+    for note in summary.notes:
+        print(note)
+    before = f"; there before: {summary.there_before} (--overwrite restores them again)"
+    print(
+        f"pictures deblurred: {summary.restored}, in {output_path}"
+        f"{before if summary.there_before else ''}"
+    )
+    for error in summary.errors:
         print(f"srn-test: {error}", file=sys.stderr)
-    return FAILURE if errors else 0
-
-
-def _write_scores(output_path: pathlib.Path, rows, means) -> None:
-    from srn_tf.evaluation.scores import print_table, write_csv, write_json
-
-    write_csv(output_path / "scores.csv", rows, means)
-    write_json(output_path / "scores.json", rows, means)
-    print_table(rows, means)
-    print(f"scores in {output_path / 'scores.csv'} and scores.json")
 
 
 def _deblur_video(values: flags.FlagValues, deblurrer) -> int:

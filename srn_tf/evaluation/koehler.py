@@ -32,7 +32,6 @@ from srn_tf import UserError
 from srn_tf.evaluation.metrics import ms_ssim
 from srn_tf.evaluation.scores import require_same_size
 from srn_tf.images.rgb import read_rgb
-from srn_tf.progress import progress
 
 # For picture 1, path 3 the authors' script passes over frame 30, as missing, and ends at 198.
 _LEFT_OUT = {(1, 3): {30, 199}}
@@ -147,7 +146,7 @@ def score(name: str, restored_path, ground_truth_paths, advance=lambda text: Non
     }
 
 
-def evaluate(pictures, ground_truth_folder):
+def evaluate(pictures, ground_truth_folder, advance=lambda: None):
     """Scores restored pictures, one after the other.
 
     All ground truths are looked for before the first is computed. The rows go into
@@ -156,20 +155,20 @@ def evaluate(pictures, ground_truth_folder):
     Args:
         pictures: list of (name, path of the restored picture).
         ground_truth_folder: as `ground_truths` takes it.
+        advance: called after each ground truth.
 
     Yields:
-        For each picture a row of `score`, or the UserError or OSError that it raised.
+        For each picture (row of `score`, None), or (None, the UserError or OSError it raised).
 
     Raises:
         UserError: as `ground_truths`.
     """
     work = [(name, path, ground_truths(ground_truth_folder, name)) for name, path in pictures]
-    with progress("scoring", sum(len(paths) for *_, paths in work)) as advance:
-        for name, path, paths in work:
-            try:
-                yield score(name, path, paths, advance)
-            except (UserError, OSError) as error:
-                yield error
+    for name, path, paths in work:
+        try:
+            yield score(name, path, paths, advance), None
+        except (UserError, OSError) as error:
+            yield None, error
 
 
 def _shift(image, down, right):

@@ -12,6 +12,8 @@ from srn_tf.images.files import find_images
 from srn_tf.images.rgb import read_image
 from srn_tf.restoration.deblurrer import Deblurrer
 
+pytestmark = pytest.mark.slow
+
 PICTURES = TESTS.parent / "demo" / "pictures"
 
 

@@ -10,6 +10,31 @@ from srn_tf.cli.models import as_markdown, model_table
 from srn_tf.networks.configs import MODELS
 from srn_tf.networks.macs import count_macs
 
+pytestmark = pytest.mark.slow
+
+PARAMETERS = {
+    "lstm": 8_056_609,
+    "gray": 6_876_449,
+    "color": 6_881_251,
+    "color_lstm": 8_061_411,
+    "color_lstm_residual": 8_061_411,
+    "fast": 7_284_784,
+    "fast_small": 2_548_848,
+    "chooser": 2_622_640,
+    "ss": 2_731_619,
+    "sc": 8_194_857,
+    "wo_r": 2_731_619,
+    "rnn": 3_026_659,
+    "sr_flat": 2_659_939,
+    "sr_rb": 2_659_939,
+    "sr_ed": 3_764_195,
+    "sr_edrb1": 2_214_115,
+    "sr_edrb2": 2_989_155,
+    "sr_edrb3": 3_764_195,
+    "mscnn": 11_721_321,
+    "pss_nsc": 3_871_715,
+}
+
 
 @pytest.fixture(scope="module")
 def rows():
@@ -32,8 +57,9 @@ def test_the_work_of_color_at_720p_is_the_known_one(rows):
     assert count_macs("color", 720, 1280) == pytest.approx(1174e9, rel=1e-3)
 
 
-def test_every_model_has_a_row(rows):
+def test_every_model_has_its_parameters(rows):
     assert [row["name"] for row in rows] == list(MODELS)
+    assert {row["name"]: row["parameters"] for row in rows} == PARAMETERS
 
 
 def test_the_readme_has_the_same_table(rows):

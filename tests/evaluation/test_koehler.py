@@ -150,7 +150,8 @@ def test_a_set_is_scored_with_a_mean_per_camera_path(tmp_path, truths, capsys):
         write_image(truth, truths[0])
         write_image(tmp_path / "out" / name, truths[len(pictures) + 1])
         pictures.append((name, tmp_path / "out" / name))
-    rows = list(koehler.evaluate(pictures, tmp_path / "truth"))
+    rows, errors = zip(*koehler.evaluate(pictures, tmp_path / "truth"), strict=True)
+    assert errors == (None,) * len(pictures)
     assert [row["name"] for row in rows] == [name for name, _ in pictures]
 
     means = summarize(rows, koehler.trajectory)

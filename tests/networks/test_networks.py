@@ -21,40 +21,6 @@ def test_forward_pass_gives_the_authors_numbers(name):
         np.testing.assert_allclose(output, expected, rtol=0, atol=1e-4 * np.abs(expected).max())
 
 
-@pytest.mark.parametrize(
-    ("name", "parameters"),
-    [
-        ("lstm", 8_056_609),
-        ("gray", 6_876_449),
-        ("color", 6_881_251),
-        ("color_lstm", 8_061_411),
-        ("color_lstm_residual", 8_061_411),
-        ("fast", 7_284_784),
-        ("fast_small", 2_548_848),
-        ("chooser", 2_622_640),
-        ("ss", 2_731_619),
-        ("sc", 8_194_857),
-        ("wo_r", 2_731_619),
-        ("rnn", 3_026_659),
-        ("sr_flat", 2_659_939),
-        ("sr_rb", 2_659_939),
-        ("sr_ed", 3_764_195),
-        ("sr_edrb1", 2_214_115),
-        ("sr_edrb2", 2_989_155),
-        ("sr_edrb3", 3_764_195),
-        ("mscnn", 11_721_321),
-        ("pss_nsc", 3_871_715),
-    ],
-)
-def test_parameter_counts(name, parameters):
-    assert srn_tf.create_model(name).count_params() == parameters
-
-
-def test_every_model_is_in_the_list_of_parameter_counts_above():
-    (mark,) = test_parameter_counts.pytestmark
-    assert [name for name, _ in mark.args[1]] == list(srn_tf.MODELS)
-
-
 def test_doubling_keeps_samples_and_puts_means_between_them():
     column = np.array([0.0, 2.0, 6.0], np.float32).reshape(1, 3, 1, 1)
     np.testing.assert_array_equal(np.ravel(upsample(column)[:, :, 0]), [0, 1, 2, 4, 6, 6])

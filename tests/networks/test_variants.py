@@ -11,6 +11,7 @@ import srn_tf
 from srn_tf.checkpoints import archive
 from srn_tf.data.config import DataConfig
 from srn_tf.networks.configs import MODELS
+from srn_tf.networks.create import restore
 from srn_tf.restoration.deblurrer import Deblurrer
 from srn_tf.training.config import TrainingConfig
 from srn_tf.training.optimizer import create_optimizer
@@ -47,10 +48,17 @@ def test_each_model_trains_restores_and_is_saved(name, tmp_path, photo):
     archive.save(tmp_path / "model.npz", name, model)
     loaded = srn_tf.load_model(tmp_path / "model.npz")
     assert loaded.config == model.config
-    picture = photo[:20, :37]
-    restored = Deblurrer(loaded).deblur(picture)
-    assert restored.shape == picture.shape
-    np.testing.assert_array_equal(restored, Deblurrer(model).deblur(picture))
+    for ours, theirs in zip(loaded.variables, model.variables, strict=True):
+        np.testing.assert_array_equal(ours, theirs, err_msg=ours.path)
+    # What a network with candidates sees beside a picture, here the picture's pixels elsewhere.
+    beside = model.config.input_channels // model.config.channels
+    picture = np.concatenate([photo[i : 20 + i, :37] for i in range(beside)], axis=-1)
+    restored = Deblurrer(loaded).deblur_batch(picture[np.newaxis])[0]
+    planes = picture[np.newaxis] if model.config.channels == 3 else picture.transpose(2, 0, 1)
+    planes = planes.reshape(-1, 20, 37, model.config.input_channels).astype(np.float32) / 255
+    expected = np.asarray(restore(model, planes)).clip(0, 1) * 255
+    expected = expected[0] if model.config.channels == 3 else expected[..., 0].transpose(1, 2, 0)
+    np.testing.assert_allclose(restored, expected, atol=0.501)
 
 
 def scales_that_change(model, variable) -> list[int]:

@@ -1,6 +1,7 @@
 """Deblurring files through the command, as a user types it."""
 
 import csv
+import functools
 import json
 import os
 import subprocess
@@ -10,9 +11,11 @@ import threading
 import cv2
 import numpy as np
 import pytest
-from helpers import TESTS
+from helpers import SMALL, TESTS, randomize
 from PIL import Image
 
+import srn_tf
+from srn_tf.checkpoints import archive
 from srn_tf.cli import test as command
 from srn_tf.evaluation.metrics import psnr
 from srn_tf.images.picture import Picture
@@ -21,12 +24,34 @@ from srn_tf.images.rgb import read_image, write_image
 from srn_tf.images.write import write_picture
 from srn_tf.restoration import batch
 from srn_tf.restoration.deblurrer import Deblurrer
+from srn_tf.restoration.folder import restore_folder
 from srn_tf.restoration.jobs import find_jobs
 
 
+@pytest.fixture(scope="module")
+def model():
+    """A small network with random weights."""
+    model = srn_tf.create_model("color_lstm_residual", **SMALL)
+    randomize(model)
+    return model
+
+
+@pytest.fixture(scope="module")
+def checkpoint(model, tmp_path_factory):
+    path = tmp_path_factory.mktemp("folders") / "model.npz"
+    archive.save(path, "color_lstm_residual", model)
+    return path
+
+
+# Commands with the same checkpoint and flags share a Deblurrer: its trace takes most of their time.
+shared_deblurrer = functools.cache(Deblurrer)
+
+
 @pytest.fixture
-def deblur(tmp_path, checkpoint, capsys):
+def deblur(tmp_path, checkpoint, capsys, monkeypatch):
     """Runs the command on tmp_path/in; gives its status, what it printed, and its error lines."""
+
+    monkeypatch.setattr("srn_tf.restoration.deblurrer.Deblurrer", shared_deblurrer)
 
     def run(*flags, input_path="in"):
         source = [] if input_path is None else [f"--input_path={tmp_path / input_path}"]
@@ -67,6 +92,27 @@ def test_a_folder_is_restored_and_scored(tmp_path, deblur, model, photo):
     assert float(rows[2]["psnr"]) == pytest.approx(np.mean(list(expected.values())), abs=1e-4)
     assert "computing in float32" in out
     assert "pictures deblurred: 2" in out
+
+
+def test_python_restores_a_folder_as_the_command_does(tmp_path, model, photo):
+    for i, name in enumerate(("a.png", "b.png")):
+        write_image(tmp_path / "in" / name, photo[i : i + 20, :30])
+    (tmp_path / "in" / "broken.png").write_bytes(b"no picture")
+    jobs = find_jobs(tmp_path / "in", tmp_path / "out", sharp_path=tmp_path / "in")
+    deblurrer = Deblurrer(model)
+    summary = restore_folder(deblurrer, jobs, tmp_path / "out", report_title="A & B")
+    assert (summary.restored, summary.there_before) == (2, 0)
+    expected = [
+        psnr(sharp, deblurrer.deblur(sharp)) for sharp in (photo[:20, :30], photo[1:21, :30])
+    ]
+    assert [row["psnr"] for row in summary.scores] == pytest.approx(expected)
+    assert summary.means[-1]["psnr"] == pytest.approx(np.mean(expected))
+    assert summary.report == tmp_path / "out" / "report.html"
+    (error,) = summary.errors
+    assert "broken.png: not a picture that can be read" in error
+    again = restore_folder(deblurrer, jobs, tmp_path / "out")
+    assert (again.restored, again.there_before, again.report) == (0, 2, None)
+    assert again.scores == summary.scores
 
 
 def test_scores_are_those_of_the_picture_as_saved(tmp_path, deblur, photo):

@@ -14,12 +14,14 @@ import time
 import numpy as np
 import pytest
 import skimage.data
-from helpers import TESTS, configuration, run_python
+from helpers import TESTS, configuration, metrics, run_python
 
 from srn_tf.checkpoints import archive, places
 from srn_tf.cli import train as command
 from srn_tf.images.rgb import write_image
 from srn_tf.training.loop import train
+
+pytestmark = pytest.mark.slow
 
 STEPS = 20
 FLAGS = {
@@ -31,6 +33,7 @@ FLAGS = {
     "batch_size": 4,
     "max_steps": STEPS,
     "save_every": 5,
+    "log_every": 1,
     "lr": 1e-3,
     "gpu": -1,
 }
@@ -51,17 +54,11 @@ def words(folder, name, **flags) -> list[str]:
     return [f"--{name}={value}" for name, value in flags.items()]
 
 
-def rows(run_dir) -> list[dict]:
-    path = run_dir / "metrics.jsonl"
-    lines = path.read_text().split("\n")[:-1] if path.exists() else []
-    return [json.loads(line) for line in lines]
-
-
 def numbers(run_dir) -> np.ndarray:
     """Loss, loss of each scale and norm of the gradients of every step."""
-    assert [row["step"] for row in rows(run_dir)] == list(range(1, STEPS + 1))
+    assert [row["step"] for row in metrics(run_dir)] == list(range(1, STEPS + 1))
     return np.array(
-        [[row["loss"], *row["loss_per_scale"], row["gradient_norm"]] for row in rows(run_dir)]
+        [[row["loss"], *row["loss_per_scale"], row["gradient_norm"]] for row in metrics(run_dir)]
     )
 
 
@@ -154,7 +151,7 @@ def tf_config(ports, index) -> str:
 
 def wait_for_step(run_dir, step, workers):
     end = time.monotonic() + 120
-    while len(rows(run_dir)) < step:
+    while len(metrics(run_dir)) < step:
         assert time.monotonic() < end
         assert all(process.poll() is None for process in workers.processes)
         time.sleep(0.01)
@@ -186,7 +183,7 @@ def test_sigterm_to_one_worker_saves_and_ends_all_with_143(folder):
         workers.processes[1].send_signal(signal.SIGTERM)
         printed, _ = workers.wait()
     assert workers.statuses == [143, 143]
-    last = rows(folder / "stopped")[-1]["step"]
+    last = metrics(folder / "stopped")[-1]["step"]
     assert f"step {last} of 100000" in printed
 
 

@@ -21,6 +21,8 @@ from srn_tf.images.rgb import read_image, write_image
 from srn_tf.restoration.deblurrer import Deblurrer
 from srn_tf.training.validation import Validation
 
+pytestmark = pytest.mark.slow
+
 pytestmark = pytest.mark.backends
 pytest.importorskip("jax")
 
@@ -163,13 +165,17 @@ def test_a_step_that_ruins_the_network_is_not_saved(folder, tmp_path):
 
 def under_way(folder, run_dir) -> tuple[subprocess.Popen, list[psutil.Process]]:
     """A run that has begun to learn, and the processes it has begun."""
-    endless = {"max_steps": 100_000, "save_every": 100_000}
+    endless = {"max_steps": 100_000, "save_every": 100_000, "log_every": 1}
     process = start(folder, *words(folder, run_dir, **endless, **TINY))
-    deadline = time.monotonic() + 60
-    while len(metrics(run_dir) if (run_dir / "metrics.jsonl").exists() else []) < 20:
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    try:
+        deadline = time.monotonic() + 300
+        while len(metrics(run_dir)) < 20:
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+    except BaseException:
+        process.kill()
+        raise
     return process, psutil.Process(process.pid).children(recursive=True)
 
 

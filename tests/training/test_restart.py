@@ -11,10 +11,12 @@ import time
 import numpy as np
 import pytest
 import skimage.data
-from helpers import TESTS, run_python
+from helpers import TESTS, metrics, run_python
 
 from srn_tf.checkpoints import archive, places
 from srn_tf.images.rgb import write_image
+
+pytestmark = pytest.mark.slow
 
 # Starts srn-train again and again, as a shell does, but imports TensorFlow only once. A line of
 # standard input is a JSON list: the arguments, and the largest size of a file that the system
@@ -110,13 +112,6 @@ def words(photos, run_dir, **flags) -> list[str]:
         **flags,
     }
     return [f"--{name}={value}" for name, value in flags.items()]
-
-
-def metrics(run_dir) -> list[dict]:
-    """The whole lines of metrics.jsonl."""
-    path = pathlib.Path(run_dir) / "metrics.jsonl"
-    lines = path.read_text().split("\n")[:-1] if path.exists() else []
-    return [json.loads(line) for line in lines]
 
 
 def numbers(run_dir) -> list[tuple]:

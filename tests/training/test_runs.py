@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import skimage.data
 import tensorflow as tf
-from helpers import SMALL, changed, configuration, write_tf1_checkpoint
+from helpers import SMALL, changed, configuration, metrics, write_tf1_checkpoint
 from reference import recipe_weights, variables_by_stored_name
 
 import srn_tf
@@ -63,13 +63,9 @@ def run(folder, config, said):
     return folder / "run"
 
 
-def rows(run) -> list[dict]:
-    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-
-
 def test_each_step_has_its_numbers(run, config):
-    assert [row["step"] for row in rows(run)] == [1, 2, 3, 4, 5, 6]
-    for row in rows(run):
+    assert [row["step"] for row in metrics(run)] == [1, 2, 3, 4, 5, 6]
+    for row in metrics(run):
         assert len(row["loss_per_scale"]) == config.network.scales
         assert sum(row["loss_per_scale"]) == pytest.approx(row["loss"], rel=1e-6)
         assert row["gradient_norm"] > 0
@@ -78,13 +74,13 @@ def test_each_step_has_its_numbers(run, config):
 
 def test_validation_scores_every_held_out_picture_once_with_the_averages(run, folder):
     """Anew, from the checkpoint, as a user would compare."""
-    assert ["validation_psnr" in row for row in rows(run)] == [False, True] * 3
+    assert ["validation_psnr" in row for row in metrics(run)] == [False, True] * 3
     held_out = SyntheticSource(str(folder / "held_out"), 32, max_blur=4.0)
     scores, pictures = Validation(
         held_out, Deblurrer(srn_tf.load_model(run)).deblur_batch, seed=0
     ).run()
-    assert scores["psnr"] == pytest.approx(rows(run)[-1]["validation_psnr"], abs=1e-3)
-    assert scores["ssim"] == pytest.approx(rows(run)[-1]["validation_ssim"], abs=1e-5)
+    assert scores["psnr"] == pytest.approx(metrics(run)[-1]["validation_psnr"], abs=1e-3)
+    assert scores["ssim"] == pytest.approx(metrics(run)[-1]["validation_ssim"], abs=1e-5)
     # Blurred, restored and sharp side by side, a crop a row.
     shown = read_image(run / "validation" / "step_00000006.png")
     assert shown.shape == (3 * 32, 3 * 32, 3)
@@ -92,7 +88,7 @@ def test_validation_scores_every_held_out_picture_once_with_the_averages(run, fo
     blurred, ours, sharp = np.split(shown, 3, axis=1)
     crops = [np.s_[top : top + 32] for top in (0, 32, 64)]
     assert np.mean([psnr(sharp[crop], ours[crop]) for crop in crops]) == pytest.approx(
-        rows(run)[-1]["validation_psnr"]
+        metrics(run)[-1]["validation_psnr"]
     )
     assert np.abs(blurred.astype(int) - sharp).max() > 0
     # Each held-out photograph is where one of the sharp crops comes from.
@@ -105,7 +101,9 @@ def test_validation_scores_every_held_out_picture_once_with_the_averages(run, fo
 
 
 def test_the_best_network_is_kept(run, said):
-    scores = {row["step"]: row["validation_psnr"] for row in rows(run) if "validation_psnr" in row}
+    scores = {
+        row["step"]: row["validation_psnr"] for row in metrics(run) if "validation_psnr" in row
+    }
     best = max(scores, key=scores.get)
     header, _ = archive.read(run / "best.npz")
     assert (header["step"], header["validation"]["psnr"]) == (best, scores[best])
@@ -257,13 +255,13 @@ def test_runs_that_marked_their_data_by_size_alone_go_on(tmp_path, config):
 def test_missing_steps_in_the_metrics_are_told(tmp_path, config):
     config = dataclasses.replace(config, max_steps=3)
     train(config, tmp_path / "run", log=lambda _: None)
-    metrics = tmp_path / "run" / "metrics.jsonl"
-    first, _, last = metrics.read_bytes().splitlines(keepends=True)
-    metrics.write_bytes(first + b"\xff\n" + last)
+    path = tmp_path / "run" / "metrics.jsonl"
+    first, _, last = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(first + b"\xff\n" + last)
     lines = []
     train(config, tmp_path / "run", resume=True, log=lines.append)
-    assert f"{metrics}: has 2 of the 3 steps so far" in lines
-    assert metrics.read_bytes() == first + last
+    assert f"{path}: has 2 of the 3 steps so far" in lines
+    assert path.read_bytes() == first + last
 
 
 def test_a_validation_that_fails_loses_no_step(tmp_path, config, monkeypatch):

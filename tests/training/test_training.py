@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers import SMALL, configuration, metrics, randomize
+from helpers import SMALL, configuration, metrics, randomize, tiny
 from reference import golden, variables_by_stored_name
 
 import srn_tf
@@ -182,13 +182,13 @@ def test_training_lowers_the_loss(tmp_path, photos):
 
 
 def test_only_the_last_checkpoints_are_kept(tmp_path, photos):
-    train(configuration(sharp_path=photos), tmp_path / "run", save_every=1, log=lambda _: None)
+    train(tiny(sharp_path=photos), tmp_path / "run", save_every=1, log=lambda _: None)
     kept = [path.name for path in places.in_run(tmp_path / "run")]
     assert kept == ["step_00000004.npz", "step_00000005.npz", "step_00000006.npz"]
 
 
 def test_a_used_folder_is_refused_without_resume(tmp_path, photos):
-    config = configuration(sharp_path=photos, max_steps=1)
+    config = tiny(sharp_path=photos, max_steps=1)
     train(config, tmp_path / "run", log=lambda _: None)
     with pytest.raises(ValueError, match="holds a run already; add --resume"):
         train(config, tmp_path / "run")
@@ -207,7 +207,7 @@ def test_a_run_of_another_configuration_is_refused_by_field(tmp_path, photos):
 
 def test_resuming_a_missing_folder_starts_at_step_0_and_says_so(tmp_path, photos):
     said = []
-    config = configuration(sharp_path=photos, max_steps=1)
+    config = tiny(sharp_path=photos, max_steps=1)
     train(config, tmp_path / "new", resume=True, log=said.append)
     assert said[0] == f"{tmp_path / 'new'}: no checkpoint, starting at step 0"
 
@@ -226,7 +226,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_leaves_the_last_checkpoint(
         FloatingPointError,
         match=r"the loss is nan at step 4; the last checkpoint is .*step_00000002",
     ):
-        train(configuration(sharp_path=photos), tmp_path / "run", save_every=2)
+        train(tiny(sharp_path=photos), tmp_path / "run", save_every=2)
     assert [path.name for path in places.in_run(tmp_path / "run")] == ["step_00000002.npz"]
 
 
@@ -240,7 +240,7 @@ def test_ctrl_c_saves_and_leaves(tmp_path, photos):
 
     thread = threading.Thread(target=interrupt)
     thread.start()
-    config = configuration(sharp_path=photos, max_steps=100_000)
+    config = tiny(sharp_path=photos, max_steps=100_000)
     ended_by = train(config, run_dir, log_every=1, log=lambda _: None)
     thread.join()
     assert ended_by == signal.SIGINT
@@ -260,14 +260,14 @@ def test_the_time_bound_saves_and_stops(tmp_path, photos, monkeypatch):
 
     monkeypatch.setattr(loop, "progress", progress)
     monkeypatch.setattr(loop.time, "monotonic", lambda: now[-1])
-    config = configuration(sharp_path=photos, max_steps=20)
+    config = tiny(sharp_path=photos, max_steps=20)
     assert train(config, tmp_path / "run", max_minutes=1, log=lambda _: None) == 0
     (saved,) = places.in_run(tmp_path / "run")
     assert saved == places.path_of_step(tmp_path / "run", 4)
 
 
 def test_a_step_that_ruins_the_network_is_not_saved(tmp_path, photos):
-    config = configuration(sharp_path=photos, lr=1e30, end_lr=1e30)
+    config = tiny(sharp_path=photos, lr=1e30, end_lr=1e30)
     with pytest.raises(FloatingPointError, match="output is not finite at step 1; no checkpoint"):
         train(config, tmp_path / "run", save_every=1, log=lambda _: None)
     assert places.in_run(tmp_path / "run") == []
@@ -283,7 +283,7 @@ def test_a_picture_that_fails_loses_no_step(tmp_path, photos, monkeypatch):
 
     count = itertools.count()
     monkeypatch.setattr(SyntheticSource, "example", example)
-    config = configuration(sharp_path=photos, max_steps=1000)
+    config = tiny(sharp_path=photos, max_steps=1000)
     with pytest.raises(ValueError, match=r"^photo\.png: broken$"):
         train(config, tmp_path / "run", log_every=1, log=lambda _: None)
     (saved,) = places.in_run(tmp_path / "run")
@@ -291,7 +291,7 @@ def test_a_picture_that_fails_loses_no_step(tmp_path, photos, monkeypatch):
 
 
 def test_a_run_on_other_data_is_refused(tmp_path, photos, photo):
-    config = configuration(sharp_path=photos, max_steps=1)
+    config = tiny(sharp_path=photos, max_steps=1)
     train(config, tmp_path / "run", log=lambda _: None)
     write_image(f"{photos}/new.png", photo[:64, :64])
     with pytest.raises(ValueError, match=r"other data: was .*3.*, is .*4"):
@@ -299,7 +299,7 @@ def test_a_run_on_other_data_is_refused(tmp_path, photos, photo):
 
 
 def test_a_folder_with_checkpoints_alone_counts_as_used(tmp_path, photos):
-    config = configuration(sharp_path=photos, max_steps=1)
+    config = tiny(sharp_path=photos, max_steps=1)
     train(config, tmp_path / "run", log=lambda _: None)
     (tmp_path / "run" / "config.json").unlink()
     with pytest.raises(ValueError, match="holds a run already"):
