@@ -27,7 +27,7 @@ from srn_tf.atomic import atomic_file
 from srn_tf.data.camera_shake import CameraPath, shake
 from srn_tf.evaluation.metrics import psnr, ssim
 from srn_tf.images.files import find_images
-from srn_tf.images.rgb import LUMA, read_image, write_image
+from srn_tf.images.rgb import LUMA, read_rgb, write_image
 from srn_tf.options import PRECISIONS
 from srn_tf.progress import progress
 from srn_tf.restoration.classical import ClassicalDeblurrer
@@ -52,7 +52,7 @@ def score(deblurrer: Deblurrer, photos, advance) -> tuple[list[dict], dict]:
     """Scores of all photographs at all strengths, and the pictures themselves by their key."""
     rows, pictures = [], {}
     for i, photo in enumerate(photos):
-        sharp = read_image(photo)
+        sharp = read_rgb(photo)
         rows.append({"photo": photo.name, "strength": "none", **_scores(deblurrer, sharp, sharp)})
         advance()
         for strength, extent in STRENGTHS.items():
@@ -110,7 +110,7 @@ def score_pairs(deblurrer, folder: pathlib.Path, advance) -> list[dict]:
     for blurred_path in sorted(folder.glob("*_blurred.*")):
         name = blurred_path.stem.removesuffix("_blurred")
         (sharp_path,) = folder.glob(f"{name}_sharp.*")
-        blurred, sharp = read_image(blurred_path), read_image(sharp_path)
+        blurred, sharp = read_rgb(blurred_path), read_rgb(sharp_path)
         inside = sharp[REACH:-REACH, REACH:-REACH]
         row = {"pair": name, "gray": bool(np.ptp(sharp, axis=-1).max() == 0)}
         for kind, picture in (("blurred", blurred), ("restored", deblurrer.deblur(blurred))):

@@ -17,7 +17,7 @@ import srn_tf
 from srn_tf.checkpoints import archive, places
 from srn_tf.cli import train
 from srn_tf.data.photographs import SyntheticSource
-from srn_tf.images.rgb import read_image, write_image
+from srn_tf.images.rgb import read_rgb, write_image
 from srn_tf.restoration.deblurrer import Deblurrer
 from srn_tf.training.validation import Validation
 
@@ -199,7 +199,7 @@ def test_if_it_is_killed_its_processes_end(folder, tmp_path):
 
 def test_validation_keeps_the_best_network_here_too(folder, tmp_path):
     for i in range(3):
-        write_image(folder / "held_out" / f"{i}.png", read_image(folder / "photos" / f"{i}.png"))
+        write_image(folder / "held_out" / f"{i}.png", read_rgb(folder / "photos" / f"{i}.png"))
     flags = {"val_sharp_path": folder / "held_out", "validate_every": 2, "save_every": 2}
     status, printed = srn_train(folder, *words(folder, tmp_path / "run", **flags))
     assert status == 0, printed
@@ -213,7 +213,7 @@ def test_validation_keeps_the_best_network_here_too(folder, tmp_path):
     model = srn_tf.load_model(places.path_of_step(tmp_path / "run", STEPS))
     scores, pictures = Validation(source, Deblurrer(model).deblur_batch, seed=0).run()
     assert scores["psnr"] == pytest.approx(scored[STEPS]["validation_psnr"], abs=1e-2)
-    shown = read_image(tmp_path / "run" / "validation" / f"step_{STEPS:08d}.png")
+    shown = read_rgb(tmp_path / "run" / "validation" / f"step_{STEPS:08d}.png")
     assert np.abs(shown.astype(int) - pictures).max() <= 1
 
 
