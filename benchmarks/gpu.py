@@ -36,7 +36,7 @@ from backends import device, forward, matmul, training_step, use_precision
 from srn_tf import create_model
 from srn_tf.networks.configs import MODELS
 from srn_tf.networks.macs import macs_a_pixel
-from srn_tf.training.optimizer import learning_rate_schedule
+from srn_tf.training.optimizer import Schedule
 
 COLUMNS = {
     "": "{what:8}",
@@ -67,7 +67,7 @@ def check_parity() -> dict[str, float]:
         np.abs(output - right).max() / np.abs(right).max()
         for output, right in zip(outputs, expected, strict=True)
     ]
-    schedule = learning_rate_schedule("polynomial", 1e-4, 0.0, 20)
+    schedule = Schedule("polynomial", 1e-4, 0.0, 20)
     pairs = reference["train_blurred"], reference["train_sharp"]
     step = training_step(model, keras.optimizers.Adam(schedule, epsilon=1e-8), *pairs)
     right = reference["train_loss"]
@@ -106,7 +106,7 @@ class Bench:
 
     def training(self, precision: str, batch: int, height: int, width: int) -> dict:
         model = self.create_model(use_precision(precision))
-        schedule = learning_rate_schedule("exponential", 1e-4, 1e-6, 1000)
+        schedule = Schedule("exponential", 1e-4, 1e-6, 1000)
         shape = (2, batch, height, width, self.channels)
         pairs = np.random.default_rng(0).random(shape, dtype=np.float32)
         call = training_step(model, keras.optimizers.Adam(schedule), *pairs)

@@ -10,6 +10,7 @@ BACKENDS = ("tensorflow", "jax")
 # Of synthesized blur; see `data.camera_shake`.
 TARGETS = ("middle", "centroid")
 LIGHTS = ("mixed", "linear", "stored")
+DEVICE_DATA = ("auto", "on", "off")
 LOSSES = ("l2", "charbonnier")
 DECAYS = ("exponential", "polynomial", "cosine")
 # Deconvolutions to compare with; see `classical`.

@@ -9,8 +9,8 @@ from srn_tf import UserError
 from srn_tf.cli.command import Flags, require, run, start_jax, start_tensorflow
 from srn_tf.data.config import PATHS, DataConfig
 from srn_tf.networks.configs import MODELS, model_config
-from srn_tf.options import BACKENDS, DECAYS, LIGHTS, LOSSES, PRECISIONS, TARGETS
-from srn_tf.training.config import TrainingConfig
+from srn_tf.options import BACKENDS, DECAYS, DEVICE_DATA, LIGHTS, LOSSES, PRECISIONS, TARGETS
+from srn_tf.training.config import Feed, TrainingConfig
 
 SUMMARY = """trains a deblurring network.
 
@@ -26,7 +26,7 @@ The curves of runs, as a picture: srn-plot.
 _DATA_FIELDS = [field.name for field in dataclasses.fields(DataConfig)]
 _FIELDS = [*dataclasses.fields(DataConfig), *dataclasses.fields(TrainingConfig)]
 _DEFAULTS = {f.name: f.default for f in _FIELDS if f.default is not dataclasses.MISSING}
-_LOOP = ("resume", "validate_every", "save_every", "log_every", "max_minutes", "xla")
+_LOOP = ("resume", "validate_every", "save_every", "log_every", "max_minutes", "minutes", "xla")
 _HELD_OUT = ("val_datalist", "val_packed", "val_sharp_path")
 # A flag on the left says something of one on the right: without any of those it is a mistake.
 _BELONGS_TO = {
@@ -59,11 +59,15 @@ def define_flags() -> flags.FlagValues:
     define.integer("save_every", "steps between checkpoints.", 1000, low=1)
     define.integer("validate_every", "steps between validations.", 1000, low=1)
     define.integer("log_every", "steps between looks at the losses, and lines in a log.", 20, low=1)
+    define.real("minutes", "make the run as long as it can be in so many minutes.", 0.0, low=0.0)
     define.real("max_minutes", "save and stop after so many minutes; 0: no bound.", 0.0, low=0.0)
     define.choice("backend", BACKENDS, "what to train on; default: KERAS_BACKEND, or tensorflow.")
     define.switch("xla", "compile with XLA, for GPUs; JAX always does.")
     define.device()
     define.integer("processes", "that make batches, on JAX; 0: as many as cores.", 0, 0, 1024)
+    define.choice(
+        "device_data", DEVICE_DATA, "whether a store lies in the device's memory, on JAX.", "auto"
+    )
     return define.values
 
 
@@ -185,8 +189,9 @@ def _refuse_contradictions(values: flags.FlagValues) -> None:
             raise UserError(f"--{name} needs {' or '.join(f'--{other}' for other in others)}")
     if "end_lr" in given and values.decay == "polynomial":
         raise UserError("--end_lr cannot go with --decay polynomial, which goes to 0")
-    if "epoch" in given and values.max_steps:
-        raise UserError("--epoch and --max_steps both say how long the run is; give one of them")
+    length = [f"--{name}" for name in ("epoch", "max_steps", "minutes") if name in given]
+    if len(length) > 1:
+        raise UserError(f"{' and '.join(length)} both say how long the run is; give one of them")
 
 
 def _backend(values: flags.FlagValues) -> str:
@@ -200,7 +205,11 @@ def _backend(values: flags.FlagValues) -> str:
         raise UserError(f"KERAS_BACKEND must be {' or '.join(BACKENDS)} to train, not {backend!r}")
     on_jax = {"--xla": values.xla, "--threads": values.threads}
     on_jax |= {"TF_CONFIG": os.environ.get("TF_CONFIG")}
-    others = on_jax if backend == "jax" else {"--processes": values.processes}
+    on_tensorflow = {
+        "--processes": values.processes,
+        "--device_data on": values.device_data == "on",
+    }
+    others = on_jax if backend == "jax" else on_tensorflow
     for name, value in others.items():
         if value:
             raise UserError(f"{name} cannot go with --backend {backend}")
@@ -218,7 +227,8 @@ def execute(values: flags.FlagValues) -> int:
     from srn_tf.training.loop import train
 
     options = {name: values[name].value for name in _LOOP}
-    ended_by = train(config, values.run_dir, processes=values.processes, **options)
+    feed = Feed(values.processes, values.device_data)
+    ended_by = train(config, values.run_dir, feed=feed, **options)
     return 128 + ended_by if ended_by else 0  # as a shell says that a signal ended a program
 
 

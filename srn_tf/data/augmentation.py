@@ -42,7 +42,7 @@ class AugmentedSource:
 
     @property
     def content_marks(self) -> list[str]:
-        return self._source.content_marks
+        return self.source.content_marks
 
     def __len__(self) -> int:
         return len(self.source)

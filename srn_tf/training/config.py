@@ -6,7 +6,26 @@ import math
 from srn_tf import UserError
 from srn_tf.data.config import DataConfig
 from srn_tf.networks.configs import NetworkConfig, from_json, to_json
-from srn_tf.options import DECAYS, LOSSES, PRECISIONS, check_rules
+from srn_tf.options import DECAYS, DEVICE_DATA, LOSSES, PRECISIONS, check_rules
+
+
+@dataclasses.dataclass(frozen=True)
+class Feed:
+    """How batches come to a device on JAX; the numbers of a run do not depend on it.
+
+    Attributes:
+        processes: that make the batches; 0: one for each core.
+        device_data: whether pairs lie in the memory of the device, where crops are cut: "on", "off"
+            or "auto": where they come from a store, and fit. (Noise is then drawn there, and is of
+            the same strength but not the same.)
+    """
+
+    processes: int = 0
+    device_data: str = "auto"
+
+    def __post_init__(self):
+        rule = ("device_data", self.device_data in DEVICE_DATA, f"one of {', '.join(DEVICE_DATA)}")
+        check_rules(self, [rule])
 
 
 @dataclasses.dataclass(frozen=True)

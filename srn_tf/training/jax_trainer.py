@@ -12,7 +12,7 @@ import keras
 import numpy as np
 
 from srn_tf import UserError
-from srn_tf.training.config import TrainingConfig
+from srn_tf.training.config import Feed, TrainingConfig
 from srn_tf.training.losses import losses_of_scales, weighted_loss
 
 
@@ -79,32 +79,51 @@ class JaxTrainer:
         self.model, self.optimizer = model, optimizer
         self._clip_norm, self._clip_all, self._accumulate = clip_norm, clip_all, accumulate
         self._kind = loss, spectrum
+        self._schedule = getattr(optimizer, "schedule", None)
         self._scale_weights = jnp.asarray(scale_weights or (1.0,) * model.config.scales)
         self._variables = list(model.trainable_variables), list(optimizer.variables)
         recurrent = {variable.path for variable in model.recurrent_variables}
         self._recurrent = [variable.path in recurrent for variable in self._variables[0]]
-        self._now = None
+        self._now = self._pairs = None
         # What goes in is given away: weights and moments are changed in place.
         self._compiled = jax.jit(self._step, donate_argnums=(0, 1))
         self._forward = jax.jit(lambda weights, pictures: self._outputs(weights, pictures)[-1])
 
     @contextlib.contextmanager
-    def batches(self, config, source, first: int, last: int, share, processes: int):
+    def batches(self, config, source, first: int, last: int, share, feed: Feed):
         # Here, not above: the step alone runs where there is no OpenCV.
         from srn_tf.data.processes import BatchProcesses
+        from srn_tf.training import device_pairs
+
+        if feed.device_data == "on" or (feed.device_data == "auto" and device_pairs.fits(source)):
+            if self._pairs is None:
+                self._pairs = device_pairs.DevicePairs(source, config.seed, config.network.channels)
+            size = config.batch_size
+            positions = (range(step * size, (step + 1) * size) for step in range(first, last))
+            yield map(self._pairs.batch, positions)
+            return
 
         to_pictures = jax.jit(functools.partial(_to_pictures, channels=config.network.channels))
         size, seed = config.batch_size, config.seed
-        with BatchProcesses(config.data, size, seed, first, last, processes) as batches:
+        with BatchProcesses(config.data, size, seed, first, last, feed.processes) as batches:
             yield map(to_pictures, batches)
 
     def step(self, blurred, sharp) -> dict:
         if self._now is None:
             self._now = jax.tree.map(lambda variable: variable.value.copy(), self._variables)
-        *self._now, numbers = self._compiled(*self._now, blurred, sharp)
+        length = self._schedule.length.value if self._schedule else 0
+        *self._now, numbers = self._compiled(*self._now, length, blurred, sharp)
         return numbers
 
-    def _step(self, weights, state, blurred, sharp):
+    def restart(self) -> None:
+        self._now = None
+
+    def _step(self, weights, state, length, blurred, sharp):
+        # The length of the run may change, and would be a constant of the compiled function.
+        with self._schedule.of_length(length) if self._schedule else contextlib.nullcontext():
+            return self._step_at_rate(weights, state, blurred, sharp)
+
+    def _step_at_rate(self, weights, state, blurred, sharp):
         (loss, losses), gradients = self._loss_and_gradients(weights, blurred, sharp)
         with keras.StatelessScope(zip(self._variables[1], state, strict=True)):
             learning_rate = self.optimizer.learning_rate

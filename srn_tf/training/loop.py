@@ -27,12 +27,14 @@ from srn_tf.data.sources import create_source
 from srn_tf.networks.create import create_model_from_config
 from srn_tf.options import PRECISIONS
 from srn_tf.progress import progress
-from srn_tf.training.config import TrainingConfig
+from srn_tf.training.config import Feed, TrainingConfig
 from srn_tf.training.optimizer import averaged, create_optimizer
-from srn_tf.training.run_folder import RunFolder, diverged
+from srn_tf.training.run_folder import RunFolder, diverged, length_of
 from srn_tf.training.signals import Signals
+from srn_tf.training.trial import Trial
 from srn_tf.training.validation import Validation
 
+ANY_FEED = Feed()
 PICTURES = 3  # of a batch, shown in TensorBoard
 _LOOK_SECONDS = 30  # the longest time between looks at the losses, where one process trains
 
@@ -76,7 +78,7 @@ class Trainer(typing.Protocol):
     optimizer: typing.Any
 
     def batches(
-        self, config: TrainingConfig, source: Source, first: int, last: int, share, processes: int
+        self, config: TrainingConfig, source: Source, first: int, last: int, share, feed: Feed
     ) -> typing.ContextManager:
         """Gives an iterator over (blurred, sharp), this worker's share of the batches of the steps
         after `first` up to `last`."""
@@ -91,6 +93,9 @@ class Trainer(typing.Protocol):
 
     def synchronize(self) -> None:
         """Gives the variables of network and optimizer the values they have after the last step."""
+
+    def restart(self) -> None:
+        """The variables of network and optimizer have been given other values, to go on from."""
 
     def restore(self, pictures):
         """The restored pictures, by the variables as they are."""
@@ -108,8 +113,9 @@ def train(
     save_every: int = 1000,
     log_every: int = 20,
     max_minutes: float = 0.0,
+    minutes: float = 0.0,
     xla: bool = False,
-    processes: int = 0,
+    feed: Feed = ANY_FEED,
     log=print,
 ) -> int:
     """Trains a network from its first step to its last, or on from a checkpoint, on the backend
@@ -123,7 +129,10 @@ def train(
         log_every: steps between looks at the losses, which are then written and shown.
         max_minutes: save and stop after so long; 0 is no bound.
         xla: compile the network with XLA, for GPUs; JAX always does.
-        processes: that make the batches on JAX; 0: one for each core.
+        minutes: give the run the length that it can have in so long, compilation and validations
+            counted, by some steps on trial; 0: `config` says how long it is. A run that is resumed
+            keeps the length it was given.
+        feed: how batches come to the device on JAX.
         log: gets each line of news for the user.
 
     Returns:
@@ -149,16 +158,29 @@ def train(
             f"the pairs have {source.pictures} pictures each, and {config.model} learns from "
             f"{config.network.pictures}"
         )
-    max_steps = config.steps(len(source))
     # Only the chief reads and writes the folder: for the other workers there is no run.
     chief = devices.is_chief
     held_out = create_source(config.validation) if chief and config.validation else None
+    if minutes and resume:
+        config = dataclasses.replace(config, max_steps=length_of(run_dir))
     opened = RunFolder(config, source, run_dir, resume, log) if chief else None
     with opened or contextlib.nullcontext() as run:
         with devices.one_line_errors(config):
             _require_same_on_all(config, source, devices)
             with devices.scope():
-                trainer = _create_trainer(make_trainer, config, max_steps, xla)
+                trainer = _create_trainer(make_trainer, config, config.steps(len(source)), xla)
+        validation = held_out and Validation(held_out, trainer.deblur_batch, config.seed)
+        share = (devices.index, devices.workers)
+        if minutes and not config.max_steps:
+            with devices.one_line_errors(config):
+                trial = Trial(trainer, validation, validate_every, started + 60 * minutes)
+                length = trial.length(config, source, share, feed) if chief else 0
+                length = int(*devices.total([length]))
+            config = dataclasses.replace(config, max_steps=length)
+            trainer.optimizer.schedule.length.assign(length)
+            if run:
+                run.config = config
+        max_steps = config.steps(len(source))
         first = _first_step(config, trainer, run, devices, resume)
         if run:
             run.begin(first, devices.description)
@@ -168,13 +190,11 @@ def train(
                 f"{config.model}: {trainer.model.count_params():,} parameters, examples: "
                 f"{len(source)}, steps {first} to {max_steps}, on {devices.description}"
             )
-        validation = held_out and Validation(held_out, trainer.deblur_batch, config.seed)
         keeper = _Keeper(
             *(config, trainer, run, validation),
             *(validate_every, save_every, log_every, log, devices.workers == 1),
         )
-        share = (devices.index, devices.workers)
-        batches = trainer.batches(config, source, first, max_steps, share, processes)
+        batches = trainer.batches(config, source, first, max_steps, share, feed)
         deadline = started + 60 * (max_minutes or math.inf)
         step, ended_by = _take_steps(batches, keeper, devices, first, max_steps, deadline)
         if run:

@@ -55,6 +55,15 @@ def versions() -> dict[str, str]:
     }
 
 
+def length_of(folder) -> int:
+    """The steps of the run in a folder, as its configuration says; 0 if it does not."""
+    try:
+        stored = json.loads((pathlib.Path(folder) / "config.json").read_text())
+        return TrainingConfig.from_json(stored).max_steps
+    except (OSError, ValueError, TypeError, KeyError):
+        return 0
+
+
 class RunFolder:
     """A run folder: refuses what does not belong to it, saves and restores.
 

@@ -140,12 +140,15 @@ class Trainer:
         return self.optimizer.scale_loss(tf.constant(1.0))
 
     @contextlib.contextmanager
-    def batches(self, config, source, first: int, last: int, share, processes: int):
+    def batches(self, config, source, first: int, last: int, share, feed):
         yield iter(
             Batches(source, config.batch_size, config.network.channels, config.seed, first, share)
         )
 
     def synchronize(self) -> None:
+        pass
+
+    def restart(self) -> None:
         pass
 
     def restore(self, pictures):

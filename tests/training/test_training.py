@@ -26,7 +26,7 @@ from srn_tf.options import PRECISIONS
 from srn_tf.training import loop
 from srn_tf.training.loop import train
 from srn_tf.training.losses import multi_scale_l2
-from srn_tf.training.optimizer import create_optimizer, learning_rate_schedule
+from srn_tf.training.optimizer import Schedule, create_optimizer
 from srn_tf.training.tensorflow_trainer import Trainer
 
 
@@ -92,15 +92,20 @@ def test_each_scale_counts_as_much_as_it_is_told_to():
 
 
 def test_schedules_begin_and_end_where_they_should():
-    exponential = learning_rate_schedule("exponential", 1e-4, 1e-6, 1000)
+    exponential = Schedule("exponential", 1e-4, 1e-6, 1000)
     rates = [float(exponential(step)) for step in (0, 500, 1000)]
     np.testing.assert_allclose(rates, [1e-4, 1e-5, 1e-6], rtol=1e-5)
-    polynomial = learning_rate_schedule("polynomial", 1e-4, 1e-6, 1000)
+    polynomial = Schedule("polynomial", 1e-4, 1e-6, 1000)
     rates = [float(polynomial(step)) for step in (0, 500, 1000)]
     np.testing.assert_allclose(rates, [1e-4, 1e-4 * 0.5**0.3, 0], rtol=1e-5)
-    cosine = learning_rate_schedule("cosine", 1e-4, 1e-6, 1000)
+    cosine = Schedule("cosine", 1e-4, 1e-6, 1000)
     rates = [float(cosine(step)) for step in (0, 500, 1000)]
     np.testing.assert_allclose(rates, [1e-4, 5.05e-5, 1e-6], rtol=1e-5)
+    warm = Schedule("cosine", 1e-4, 1e-6, 1100, warmup=100)
+    rates = [float(warm(step)) for step in (0, 50, 100, 600, 1100, 2000)]
+    np.testing.assert_allclose(rates, [0, 5e-5, 1e-4, 5.05e-5, 1e-6, 1e-6], rtol=1e-5, atol=1e-12)
+    warm.length.assign(2100)
+    assert float(warm(1100)) == pytest.approx(5.05e-5, rel=1e-5)
 
 
 def test_the_optimizer_is_the_papers_adam():
