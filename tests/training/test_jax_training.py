@@ -11,7 +11,7 @@ import numpy as np
 import psutil
 import pytest
 import skimage.data
-from helpers import SMALL, TESTS, metrics, randomize
+from helpers import SMALL, TESTS, configuration, metrics, randomize
 
 import srn_tf
 from srn_tf.checkpoints import archive, places
