@@ -331,8 +331,8 @@ class _Keeper:
         step = row["step"]
         save = finished or leaving or step % self.save_every == 0
         validate = self.validation and (finished or step % self.validate_every == 0)
-        late = self.alone and time.monotonic() - self._since > _LOOK_SECONDS
-        if not (save or validate or late or step % self.log_every == 0):
+        due = save or validate or step % self.log_every == 0
+        if not due and not (self.alone and time.monotonic() - self._since > _LOOK_SECONDS):
             return
         rows = self._look()
         if self.run:
@@ -342,7 +342,8 @@ class _Keeper:
                 self._validate(rows)
             # Metrics first: a run that is killed between the two goes on from an older checkpoint.
             self.run.write_metrics(rows)
-            self.run.show_metrics(rows[-1])
+            if due:
+                self.run.show_metrics(rows[-1])
             if save:
                 self.run.save(self.trainer, step)
                 blurred, sharp = (np.asarray(part[:PICTURES]) for part in batch)

@@ -153,7 +153,7 @@ def test_clipping_bounds_the_recurrent_gradients_and_no_others(precision):
 
 def test_a_resumed_run_has_the_losses_and_weights_of_an_uninterrupted_one(tmp_path, photos):
     config = configuration(sharp_path=photos)
-    options = {"log_every": 1, "save_every": 2, "report": lambda _: None}
+    options = {"log_every": 1, "save_every": 2, "log": lambda _: None}
     train(config, tmp_path / "whole", **options)
     # As if it had been ended after step 5: the last checkpoint is that of step 4.
     train(config, tmp_path / "broken", **options)
