@@ -22,7 +22,7 @@ from srn_tf.atomic import atomic_file
 from srn_tf.data.camera_shake import CameraPath, shake
 from srn_tf.evaluation.metrics import psnr, ssim
 from srn_tf.images.files import find_images
-from srn_tf.images.rgb import read_image, write_image
+from srn_tf.images.rgb import read_rgb, write_image
 from srn_tf.options import PRECISIONS
 from srn_tf.progress import progress
 from srn_tf.restoration.classical import ClassicalDeblurrer
@@ -46,7 +46,7 @@ def score(deblurrer: Deblurrer, photos, advance) -> tuple[list[dict], dict]:
     """Scores of all photographs at all strengths, and the pictures themselves by their key."""
     rows, pictures = [], {}
     for i, photo in enumerate(photos):
-        sharp = read_image(photo)
+        sharp = read_rgb(photo)
         rows.append({"photo": photo.name, "strength": "none", **_scores(deblurrer, sharp, sharp)})
         advance()
         for strength, extent in STRENGTHS.items():

@@ -19,7 +19,7 @@ import skimage.data
 
 from srn_tf.cli.command import start_tensorflow
 from srn_tf.data.camera_shake import CameraPath, blur_along
-from srn_tf.images.rgb import read_image, write_image
+from srn_tf.images.rgb import read_rgb, write_image
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 WORK = ROOT / "demo" / "training"
@@ -100,7 +100,7 @@ def before_after() -> pathlib.Path:
         window = np.s_[top : top + CROP_SIZE, left : left + CROP_SIZE]
         tiles = []
         for kind in ("blurred", "restored", "sharp"):
-            crop = read_image(WORK / kind / f"{name}_0.png")[window]
+            crop = read_rgb(WORK / kind / f"{name}_0.png")[window]
             tile = cv2.resize(crop, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
             for color, thickness in ((0, 5), (255, 2)):
                 cv2.putText(

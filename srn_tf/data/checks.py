@@ -1,15 +1,11 @@
 """Checks of training data, before the first step, and how they are refused."""
 
-import contextlib
-import struct
-
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
 from srn_tf import UserError
+from srn_tf.images.read import read_kind
 
 _SHOWN = 10
-_ORIENTATION = 0x0112
 
 
 def path_problem(path: str) -> str:
@@ -20,33 +16,6 @@ def path_problem(path: str) -> str:
         (path.encode(errors="ignore").decode() == path, "that is not UTF-8"),
     ]
     return next((f"{path}: a list cannot hold a path {what}" for ok, what in rules if not ok), "")
-
-
-def read_header(path) -> tuple[tuple[int, int], bool]:
-    """((height, width) of the picture turned upright, whether it has one channel), undecoded.
-
-    Raises:
-        UserError: if the file has no readable header.
-    """
-    try:
-        with Image.open(path) as image:
-            size, one_channel = (image.height, image.width), image.mode[0] in "1LI"
-            turned = _exif(image).get(_ORIENTATION) in (5, 6, 7, 8)
-    except (OSError, Image.DecompressionBombError) as error:
-        reason = "of no known format" if isinstance(error, UnidentifiedImageError) else error
-        raise UserError(f"{path}: not a picture that can be read ({reason})") from None
-    return size[::-1] if turned else size, one_channel
-
-
-def _exif(image: Image.Image) -> Image.Exif:
-    """What OpenCV turns pictures by, but for TIFFs, which Pillow gives the size of when turned.
-
-    Pillow's own getexif would decode a PNG, and ask its XMP, too.
-    """
-    exif = Image.Exif()
-    with contextlib.suppress(SyntaxError, ValueError, struct.error):  # damaged: there is none
-        exif.load(image.info.get("exif", b""))
-    return exif
 
 
 def check_headers(groups, crop_size: int) -> list[str]:
@@ -65,13 +34,13 @@ def check_headers(groups, crop_size: int) -> list[str]:
         found, sizes = [], set()
         for path in paths:
             try:
-                size, is_gray = read_header(path)
-            except UserError as error:
+                kind = read_kind(path)
+            except (UserError, OSError) as error:
                 found.append(str(error))
                 continue
-            found += filter(None, [size_problem(path, size, crop_size)])
-            sizes.add(size)
-            one_channel += [path] * is_gray
+            found += filter(None, [size_problem(path, kind.shape, crop_size)])
+            sizes.add(kind.shape)
+            one_channel += [path] * (kind.channels < 3)
         if not found and len(sizes) > 1:
             found = [f"{' and '.join(map(str, paths))} differ in size"]
         problems += [where + problem for problem in found]

@@ -19,7 +19,7 @@ from srn_tf.data.checks import path_problem
 from srn_tf.data.config import FrameRules
 from srn_tf.data.pair_list import LIST
 from srn_tf.images.files import EXTENSIONS, find_images
-from srn_tf.images.rgb import read_image, write_image
+from srn_tf.images.rgb import read_rgb, write_image
 from srn_tf.images.video import CODECS, Video
 
 _THUMBNAIL = (32, 32)
@@ -134,7 +134,7 @@ class Sequence:
             return
         shape = None
         for path in sorted(find_images(self.path), key=_by_numbers):
-            frame = read_image(path)
+            frame = read_rgb(path)
             shape = shape or frame.shape
             if frame.shape != shape:
                 raise UserError(f"{path}: differs in size from the frames before it")

@@ -13,8 +13,9 @@ import dataclasses
 import pathlib
 
 from srn_tf import UserError
-from srn_tf.data.checks import path_problem, read_header, refuse
+from srn_tf.data.checks import path_problem, refuse
 from srn_tf.images.files import find_images
+from srn_tf.images.read import read_kind
 
 # Folder of sharp pictures -> folder of blurred ones.
 FOLDERS = {
@@ -79,7 +80,7 @@ def find_pairs(root, gamma: bool = False) -> FoundPairs:
     for key in sharp.keys() & blurred.keys():
         pair = sharp[key], blurred[key]
         try:
-            sizes = {read_header(pathlib.Path(root, path))[0] for path in pair}
+            sizes = {read_kind(pathlib.Path(root, path)).shape for path in pair}
             (found.pairs if len(sizes) == 1 else found.of_different_size).append(pair)
         except UserError as error:
             problems.append(str(error))

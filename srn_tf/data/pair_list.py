@@ -15,7 +15,7 @@ import numpy as np
 from srn_tf import UserError
 from srn_tf.data.checks import check_headers, refuse, refuse_if_small
 from srn_tf.data.examples import content_mark, random_crop
-from srn_tf.images.rgb import read_image
+from srn_tf.images.rgb import read_rgb
 
 _SAMPLED = 9
 _LESS_DETAIL = 0.9  # what rounding alone may do stays above
@@ -86,7 +86,7 @@ def _check_order(pairs: list[Pair]) -> None:
 
 def _detail(path) -> float:
     """Variance of the Laplacian of the gray picture, the usual measure of sharpness."""
-    gray = cv2.cvtColor(read_image(path), cv2.COLOR_RGB2GRAY)
+    gray = cv2.cvtColor(read_rgb(path), cv2.COLOR_RGB2GRAY)
     return cv2.Laplacian(gray, cv2.CV_32F).var()
 
 
@@ -126,7 +126,7 @@ class PairSource:
             UserError: if a picture cannot be read, or they differ in size.
         """
         pair = self.pairs[index]
-        blurred, sharp = read_image(pair.blurred), read_image(pair.sharp)
+        blurred, sharp = read_rgb(pair.blurred), read_rgb(pair.sharp)
         if blurred.shape != sharp.shape:
             raise UserError(f"{pair.where}: {pair.sharp} and {pair.blurred} differ in size")
         return blurred, sharp

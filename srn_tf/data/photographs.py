@@ -13,7 +13,7 @@ from srn_tf.data.checks import check_headers, path_problem, refuse, refuse_if_sm
 from srn_tf.data.examples import content_mark, random_corner
 from srn_tf.data.pair_list import LIST
 from srn_tf.images.files import find_images
-from srn_tf.images.rgb import read_image, write_image
+from srn_tf.images.rgb import read_rgb, write_image
 
 # Frames of videos and quick snaps see a short, nearly straight piece of what a hand does.
 _EXPOSURES = (0.2, 1.0)
@@ -67,7 +67,7 @@ class SyntheticSource:
         Raises:
             UserError: if the photograph cannot be read.
         """
-        photo = read_image(self.paths[index])
+        photo = read_rgb(self.paths[index])
         refuse_if_small(self.paths[index], photo, self.crop_size)
         factor = max(1.0, rng.uniform(2 - self.magnify, self.magnify))
         if factor > 1:
@@ -106,7 +106,7 @@ def write_pairs(photos, folder, extent: float, seed: int, advance=lambda: None) 
     refuse([problem for name in names if (problem := path_problem(f"sharp/{name}"))])
     with atomic_folder(folder) as temporary:
         for i, (photo, name) in enumerate(zip(photos, names, strict=True)):
-            sharp = read_image(photo)
+            sharp = read_rgb(photo)
             write_image(temporary / "sharp" / name, sharp)
             blurred = shake(sharp, np.random.default_rng([seed, i]), extent)
             write_image(temporary / "blur" / name, blurred)

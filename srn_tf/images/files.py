@@ -1,18 +1,42 @@
-"""Files of pictures: which there are, and their pixels as OpenCV gives them."""
+"""Files of pictures: which there are, and their bytes."""
 
+import collections
+import functools
+import importlib.util
+import logging
 import os
 import pathlib
+import stat
 
-import cv2
-import numpy as np
+from PIL import features
 
 from srn_tf import UserError
 
-EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
+_HEIF = dict.fromkeys((".heic", ".heif", ".hif"), "HEIF")
+_HEIF_IS_THERE = importlib.util.find_spec("pillow_heif") is not None
+# Extension -> format.
+FORMATS = {
+    ".png": "PNG",
+    **dict.fromkeys((".jpg", ".jpeg", ".jpe", ".jfif"), "JPEG"),
+    ".bmp": "BMP",
+    ".webp": "WEBP",
+    **dict.fromkeys((".tif", ".tiff"), "TIFF"),
+    **({".avif": "AVIF"} if features.check("avif") else {}),
+    **(_HEIF if _HEIF_IS_THERE else {}),
+}
+EXTENSIONS = tuple(FORMATS)
+# Extensions of pictures that cannot be read: those of cameras' raw files, and others.
+_OTHERS = {*_HEIF, ".avif", ".gif", ".jxl", ".jp2", ".psd", ".exr", ".hdr", ".tga", ".ppm"} | {
+    *(".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".gpr", ".iiq", ".kdc"),
+    *(".mef", ".mos", ".mrw", ".nef", ".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2", ".rwl"),
+    *(".sr2", ".srf", ".srw", ".x3f"),
+} - {*FORMATS}
 
 
 def find_images(folder, recursive: bool = False) -> list[pathlib.Path]:
     """The pictures in a folder, by name; hidden files and folders are left out.
+
+    Pictures of kinds that cannot be read are left out, too: a line of the log counts them.
 
     Args:
         folder: where to look.
@@ -38,6 +62,9 @@ def find_images(folder, recursive: bool = False) -> list[pathlib.Path]:
         seen.add(real)
         folders[:] = [name for name in folders if recursive and not name.startswith(".")]
         paths += [pathlib.Path(place, name) for name in files if not name.startswith(".")]
+    others = collections.Counter(p.suffix.lower()[1:] for p in paths if p.suffix.lower() in _OTHERS)
+    if others:
+        _tell(folder, ", ".join(f"{n} {name}" for name, n in sorted(others.items())))
     # A broken link stays, to be named when it is read; a pipe would be waited for.
     paths = sorted(
         path
@@ -49,29 +76,47 @@ def find_images(folder, recursive: bool = False) -> list[pathlib.Path]:
     return paths
 
 
+@functools.lru_cache(1000)
+def _tell(folder: pathlib.Path, others: str) -> None:
+    hint = " (heic, heif: pip install pillow-heif)" if "hei" in others else ""
+    line = "%s: pictures left out, as their kinds cannot be read: %s%s"
+    logging.getLogger("srn_tf").warning(line, folder, others, hint)
+
+
+def format_of(path) -> str:
+    """The format that an extension stands for, such as "JPEG".
+
+    Raises:
+        UserError: if it stands for none that can be read and written.
+    """
+    extension = pathlib.Path(path).suffix.lower()
+    if extension in _HEIF and not _HEIF_IS_THERE:
+        raise UserError(f"{path}: HEIF needs pillow-heif (pip install pillow-heif)")
+    if extension not in FORMATS:
+        raise UserError(f"{path}: the extension must be one of {', '.join(EXTENSIONS)}")
+    return FORMATS[extension]
+
+
+def require_whole(path) -> None:
+    """Refuses what is no file, such as a pipe, which would be waited for, and an empty one.
+
+    Raises:
+        UserError: naming it.
+        OSError: if there is none.
+    """
+    status = os.stat(path)
+    if not stat.S_ISREG(status.st_mode):
+        raise UserError(f"{path}: is not a file")
+    if not status.st_size:
+        raise UserError(f"{path}: the file is empty")
+
+
 def read_bytes(path) -> bytes:
     """The content of a file.
 
     Raises:
-        UserError: if it is empty.
+        UserError: if it is empty, or no file.
         OSError: if it cannot be opened.
     """
-    encoded = pathlib.Path(path).read_bytes()
-    if not encoded:
-        raise UserError(f"{path}: the file is empty")
-    return encoded
-
-
-def decode(path, encoded: bytes, flags: int) -> np.ndarray:
-    """What `cv2.imdecode` gives.
-
-    Raises:
-        UserError: naming `path`, if it is not a whole picture that can be read.
-    """
-    try:
-        pixels = cv2.imdecode(np.frombuffer(encoded, np.uint8), flags)
-    except cv2.error as error:
-        raise UserError(f"{path}: not a picture that can be read ({error.err})") from None
-    if pixels is None:
-        raise UserError(f"{path}: not a picture that can be read")
-    return pixels
+    require_whole(path)
+    return pathlib.Path(path).read_bytes()

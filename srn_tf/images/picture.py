@@ -1,39 +1,26 @@
 """Pictures with all that a photographer wants back: bits, gray, alpha, EXIF, colour profile.
 
-Pillow reads and writes 8 bits with metadata. It has no 16-bit colour: there OpenCV reads the pixels
-(tifffile those of planar TIFF), and `images.write` writes PNG and tifffile TIFF.
-
 Pixels are [height, width] (gray) or [height, width, channels], RGB, turned as their EXIF says.
 """
 
 import dataclasses
-import struct
 
-import cv2
 import numpy as np
-from PIL import UnidentifiedImageError
 
-from srn_tf.images.files import EXTENSIONS
+from srn_tf.images.kind import Extra
 
-# Extension -> format, as Pillow names it.
-FORMATS = dict(zip(EXTENSIONS, ("PNG", "JPEG", "JPEG", "BMP", "WEBP", "TIFF", "TIFF"), strict=True))
-# What a format has a place for, beside pixels.
+# What a format has a place for, beside pixels and what is its own.
 METADATA = {
-    "PNG": ("exif", "icc_profile", "xmp", "dpi", "text"),
+    "PNG": ("exif", "icc_profile", "xmp", "dpi"),
     "JPEG": ("exif", "icc_profile", "xmp", "dpi", "iptc"),
-    "TIFF": ("exif", "icc_profile", "xmp", "dpi"),
+    "TIFF": ("exif", "icc_profile", "xmp", "dpi", "iptc"),
     "WEBP": ("exif", "icc_profile", "xmp"),
     "BMP": ("dpi",),
+    "AVIF": ("exif", "icc_profile", "xmp"),
+    "HEIF": ("exif", "icc_profile", "xmp"),
 }
 QUALITY = 95
 MAX_MEGAPIXELS = 300
-
-ORIENTATION, XMP = 0x0112, 700  # tags of EXIF and TIFF
-# What Pillow, OpenCV and tifffile raise for files and values that they cannot take.
-FAILURES = (
-    *(OSError, ValueError, TypeError, SyntaxError, EOFError, RuntimeError, struct.error),
-    *(LookupError, cv2.error),
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,13 +30,15 @@ class Picture:
     Attributes:
         pixels: uint8 or uint16, [height, width] or [height, width, channels] with 2 (gray and
             alpha), 3 (RGB) or 4 (RGB and alpha) channels, upright.
-        exif: EXIF as Pillow encodes it, without an orientation.
+        exif: block of EXIF, which begins with the byte order, as in the file but for orientation
+            and sizes; of a TIFF, its directories without those of the pixels.
         icc_profile: of the colours.
         xmp: XMP packet.
         iptc: captions and keywords, as JPEG's marker APP13 has them.
         dpi: resolution (x, y) in dots per inch.
-        text: the text chunks of a PNG.
         lossless: whether a WebP is.
+        format: of the file it was read from; None if there was none.
+        extras: what that format alone has a place for.
         notes: what is not as it was in the file, for the user to know.
     """
 
@@ -59,18 +48,12 @@ class Picture:
     xmp: bytes | None = None
     iptc: bytes | None = None
     dpi: tuple | None = None
-    text: dict = dataclasses.field(default_factory=dict)
     lossless: bool = False
+    format: str | None = None
+    extras: tuple[Extra, ...] = ()
     notes: tuple[str, ...] = ()
 
 
 def to_8_bit(pixels: np.ndarray) -> np.ndarray:
     """uint8 from uint8, or from uint16, rounded."""
     return pixels if pixels.dtype == np.uint8 else np.rint(pixels / 257).astype(np.uint8)
-
-
-def reason_of(error: Exception) -> str:
-    """One line of why a picture could not be read or written."""
-    if isinstance(error, UnidentifiedImageError):
-        return "of no known kind"
-    return (str(getattr(error, "err", None) or error) or type(error).__name__).splitlines()[0]

@@ -3,6 +3,8 @@
 `images.picture` has all that a photographer wants back.
 """
 
+import functools
+import logging
 import pathlib
 
 import cv2
@@ -10,22 +12,36 @@ import numpy as np
 
 from srn_tf import UserError
 from srn_tf.atomic import atomic_file
-from srn_tf.images.files import EXTENSIONS, decode, read_bytes
+from srn_tf.images.files import format_of, read_bytes
+from srn_tf.images.metadata import turn
 from srn_tf.images.picture import to_8_bit
-from srn_tf.images.read import read_picture
+from srn_tf.images.read import decode, identify
 
 # The luma of the paper and of the authors' data: ITU-R BT.601, as MATLAB's rgb2gray.
 LUMA = (0.2989, 0.5870, 0.1140)
 
 
-def read_image(path) -> np.ndarray:
-    """A picture as uint8 RGB [height, width, 3]; gray pictures are repeated, alpha is dropped.
+def read_rgb(path) -> np.ndarray:
+    """A picture to train with, to look at and to score: uint8 RGB [height, width, 3].
+
+    Gray pictures are repeated, alpha is dropped, 16 bits are rounded. Where parts are missing, a
+    line of the log says so.
 
     Raises:
-        UserError: if the file is not a whole picture that can be read.
-        OSError: if it cannot be opened.
+        UserError, OSError: as `read_picture`; no size is too large.
     """
-    return decode(path, read_bytes(path), cv2.IMREAD_COLOR_RGB)
+    path, data = pathlib.Path(path), read_bytes(path)
+    kind = identify(path, data)
+    pixels, damage = decode(path, kind, data)
+    if damage:
+        _tell(f"{path}: parts of it are missing or damaged ({damage})")
+    pixels = to_8_bit(pixels)
+    return turn(pixels[..., :3] if kind.channels > 2 else pixels[..., [0, 0, 0]], kind.orientation)
+
+
+@functools.lru_cache(1000)
+def _tell(line: str) -> None:
+    logging.getLogger("srn_tf").warning("%s", line)
 
 
 def write_image(path, image: np.ndarray) -> None:
@@ -35,10 +51,9 @@ def write_image(path, image: np.ndarray) -> None:
         UserError: for an extension that cannot be written, or a picture too large for it.
     """
     path = pathlib.Path(path)
-    if path.suffix.lower() not in EXTENSIONS:
-        raise UserError(f"{path}: the extension must be one of {', '.join(EXTENSIONS)}")
+    extension = {"JPEG": ".jpg", "TIFF": ".tif"}.get(format_of(path), path.suffix)
     try:
-        written, encoded = cv2.imencode(path.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+        written, encoded = cv2.imencode(extension, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
     except cv2.error:
         written = False
     if not written:
@@ -46,15 +61,3 @@ def write_image(path, image: np.ndarray) -> None:
         raise UserError(f"{path}: a picture of {size} cannot be written in this format")
     with atomic_file(path) as temporary:
         temporary.write_bytes(encoded.tobytes())
-
-
-def read_rgb(path) -> np.ndarray:
-    """A picture to look at and to score, of whatever kind: uint8 RGB [height, width, 3].
-
-    Raises:
-        UserError, OSError: as `read_picture`; no size is too large.
-    """
-    pixels = to_8_bit(read_picture(path, max_megapixels=np.inf).pixels)
-    pixels = pixels.reshape(*pixels.shape[:2], -1)
-    colors = pixels[..., :3] if pixels.shape[2] >= 3 else pixels[..., [0, 0, 0]]
-    return np.ascontiguousarray(colors)

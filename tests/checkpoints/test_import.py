@@ -8,7 +8,7 @@ from reference import golden, recipe_weights
 import srn_tf
 from srn_tf.checkpoints import archive, pytorch, tf1
 from srn_tf.cli import import_checkpoint, test
-from srn_tf.images.rgb import read_image, write_image
+from srn_tf.images.rgb import read_rgb, write_image
 from srn_tf.restoration.deblurrer import Deblurrer
 
 AUTHORS = ("lstm", "gray", "color", "pss_nsc")
@@ -58,7 +58,7 @@ def test_the_command_restores_with_it_and_with_the_file_it_is_converted_to(prefi
         out = tmp_path / f"out_{len(results)}"
         words = [f"--input_path={tmp_path / 'in'}", f"--output_path={out}", *extra]
         assert test.main([*words, f"--checkpoint={checkpoint}", "--precision=float32"]) == 0
-        results.append(read_image(out / "picture.png"))
+        results.append(read_rgb(out / "picture.png"))
     model, _ = golden("color")
     np.testing.assert_array_equal(results[0], Deblurrer(model).deblur(photo[:40, :56]))
     np.testing.assert_array_equal(results[0], results[1])

@@ -9,7 +9,7 @@ from srn_tf.cli import test, train
 from srn_tf.data.camera_shake import shake
 from srn_tf.evaluation.metrics import psnr
 from srn_tf.images.files import find_images
-from srn_tf.images.rgb import read_image
+from srn_tf.images.rgb import read_rgb
 from srn_tf.restoration.deblurrer import Deblurrer
 
 pytestmark = pytest.mark.slow
@@ -30,7 +30,7 @@ def blurred(photograph):
 @pytest.fixture(scope="module")
 def photograph():
     """Not one that they were trained on; uint8 [256, 320, 3]."""
-    return read_image(PICTURES / "sharp" / "chelsea.jpg")[20:276, 60:380]
+    return read_rgb(PICTURES / "sharp" / "chelsea.jpg")[20:276, 60:380]
 
 
 def test_they_are_small_and_half_floats():
@@ -53,9 +53,9 @@ def test_without_a_checkpoint_the_command_deblurs_with_them(tmp_path):
     assert test.main(words) == 0
     gains = {}
     for path in find_images(PICTURES / "blurred"):
-        sharp = read_image(PICTURES / "sharp" / path.name)
-        restored = read_image(tmp_path / path.name)
-        gains[path.stem] = psnr(sharp, restored) - psnr(sharp, read_image(path))
+        sharp = read_rgb(PICTURES / "sharp" / path.name)
+        restored = read_rgb(tmp_path / path.name)
+        gains[path.stem] = psnr(sharp, restored) - psnr(sharp, read_rgb(path))
     assert len(gains) == 4
     assert min(gains.values()) > 0, gains
 

@@ -12,13 +12,13 @@ from PIL import Image
 from srn_tf.data import checks
 from srn_tf.data.augmentation import AugmentedSource
 from srn_tf.data.camera_shake import CameraPath, blur_along, soft_mask
-from srn_tf.data.checks import read_header
 from srn_tf.data.config import DataConfig
 from srn_tf.data.pair_list import PairSource, read_list
 from srn_tf.data.photographs import SyntheticSource
 from srn_tf.data.pipeline import Batches
 from srn_tf.data.processes import BatchProcesses
-from srn_tf.images.rgb import read_image, write_image
+from srn_tf.images.read import read_kind
+from srn_tf.images.rgb import read_rgb, write_image
 from srn_tf.networks.configs import MODELS
 from srn_tf.training.config import TrainingConfig
 
@@ -199,7 +199,7 @@ def test_a_broken_picture_stops_training_by_name(pairs):
     broken.write_bytes(b"no picture")
     with pytest.raises(ValueError) as error:
         batches(source, 5)
-    assert str(error.value) == f"{broken}: not a picture that can be read"
+    assert str(error.value) == f"{broken}: not a picture that can be read (of no known kind)"
 
 
 def test_pairs_of_different_size_are_refused_by_line(pairs):
@@ -216,16 +216,17 @@ def test_pairs_are_sized_as_they_are_turned(tmp_path, photo, extension):
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned by a quarter
     Image.fromarray(np.rot90(photo[:60, :40])).save(lying, exif=exif)
-    assert read_header(lying) == ((60, 40), False)
-    assert read_image(lying).shape == (60, 40, 3)
+    kind = read_kind(lying)
+    assert (kind.shape, kind.channels) == ((60, 40), 3)
+    assert read_rgb(lying).shape == (60, 40, 3)
     (tmp_path / "list.txt").write_text(f"{upright.name} {lying.name}")
     assert len(PairSource(tmp_path / "list.txt", tmp_path, CROP)) == 1
 
 
 def test_each_header_is_read_once(pairs, monkeypatch):
     opened = []
-    original = checks.read_header
-    monkeypatch.setattr(checks, "read_header", lambda path: opened.append(path) or original(path))
+    original = checks.read_kind
+    monkeypatch.setattr(checks, "read_kind", lambda path: opened.append(path) or original(path))
     PairSource(pairs, pairs.parent, CROP)
     assert sorted(opened) == sorted(pairs.parent.glob("*/*.png"))
 

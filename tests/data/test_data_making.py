@@ -9,7 +9,7 @@ from srn_tf.cli import data
 from srn_tf.data.frames import FrameCounts, FrameRules, average, average_windows, motion
 from srn_tf.data.layouts import find_pairs
 from srn_tf.data.pair_list import PairSource
-from srn_tf.images.rgb import read_image, write_image
+from srn_tf.images.rgb import read_rgb, write_image
 
 
 def touch(root, *names, size=(20, 20)):
@@ -170,7 +170,7 @@ def test_pairs_from_a_real_video(tmp_path, photo, capsys):
         number = int(pair.sharp.stem)
         assert pair.blurred == tmp_path / f"pairs/my_clip/blur/{number:06d}.png"
         # As the codec leaves it, the sharp picture is the frame of that number.
-        assert np.abs(read_image(pair.sharp) - frames[number].astype(float)).mean() < 8
+        assert np.abs(read_rgb(pair.sharp) - frames[number].astype(float)).mean() < 8
     assert data.main(words) == 1
     assert "pairs: exists already" in capsys.readouterr().err
 
@@ -182,7 +182,7 @@ def test_folders_of_frames_are_taken_in_the_order_of_their_numbers(tmp_path, pho
     assert data.main(["from-frames", *words, f"--output_path={tmp_path / 'pairs'}"]) == 0
     for number in (3, 10, 17):
         expected = photo[:120, 2 * number : 2 * number + 160]
-        found = read_image(tmp_path / f"pairs/one/sharp/{number:06d}.png")
+        found = read_rgb(tmp_path / f"pairs/one/sharp/{number:06d}.png")
         np.testing.assert_array_equal(found, expected)
 
 
@@ -248,7 +248,7 @@ def test_sharp_photographs_become_pairs_to_score_with(tmp_path, photo, capsys):
     again = PairSource(tmp_path / "again/pairs.txt", tmp_path / "again", crop_size=40)
     for i, name in enumerate(("a.jpg", "b.png")):
         blurred, sharp = source.read(i)
-        np.testing.assert_array_equal(sharp, read_image(photos / name))
+        np.testing.assert_array_equal(sharp, read_rgb(photos / name))
         assert detail(blurred) < 0.7 * detail(sharp)
         np.testing.assert_array_equal(again.read(i)[0], blurred)
     assert data.main([*words, f"--output_path={tmp_path / 'pairs'}"]) == 1

@@ -11,7 +11,7 @@ from srn_tf.cli import data
 from srn_tf.data.packed import PackedSource, pack, verify
 from srn_tf.data.pair_list import PairSource
 from srn_tf.data.pipeline import Batches
-from srn_tf.images.rgb import read_image, write_image
+from srn_tf.images.rgb import read_rgb, write_image
 
 CROP = 16
 
@@ -47,8 +47,8 @@ def test_a_store_gives_the_batches_of_its_list(listed, packed):
 def test_numpy_reads_a_store(tmp_path, packed):
     with np.load(packed) as archive:
         sharp, blurred = archive["000003"]
-    np.testing.assert_array_equal(sharp, read_image(tmp_path / "sharp/3.png"))
-    np.testing.assert_array_equal(blurred, read_image(tmp_path / "blur/3.jpg"))
+    np.testing.assert_array_equal(sharp, read_rgb(tmp_path / "sharp/3.png"))
+    np.testing.assert_array_equal(blurred, read_rgb(tmp_path / "blur/3.jpg"))
 
 
 def test_examples_are_windows_of_the_mapped_file(packed):

@@ -10,7 +10,7 @@ from scipy.ndimage import convolve
 
 from srn_tf.evaluation.metrics import ms_ssim, psnr, ssim, ssim_luma, ssim_matlab3d
 from srn_tf.evaluation.scores import print_table, score, summarize, write_csv, write_json
-from srn_tf.images.rgb import read_image, write_image
+from srn_tf.images.rgb import read_rgb, write_image
 
 C1, C2 = 6.5025, 58.5225  # (0.01 * 255)^2 and (0.03 * 255)^2
 
@@ -143,7 +143,7 @@ def test_score_is_of_the_pictures_as_saved(tmp_path, pictures):
     write_image(tmp_path / "sharp.png", sharp)
     write_image(tmp_path / "blurred.png", noisy)
     write_image(tmp_path / "restored.jpg", sharp)  # JPEG loses something
-    saved = read_image(tmp_path / "restored.jpg")
+    saved = read_rgb(tmp_path / "restored.jpg")
     assert (saved != sharp).any()
     files = [tmp_path / name for name in ("blurred.png", "restored.jpg", "sharp.png")]
     assert score("a/b.png", *files) == {

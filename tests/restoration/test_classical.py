@@ -6,7 +6,7 @@ import pytest
 
 from srn_tf.cli import test as command
 from srn_tf.evaluation.metrics import psnr
-from srn_tf.images.rgb import read_image, write_image
+from srn_tf.images.rgb import read_rgb, write_image
 from srn_tf.options import CLASSICAL
 from srn_tf.restoration.classical import ClassicalDeblurrer, line_kernel
 
@@ -30,7 +30,7 @@ def test_a_known_motion_is_reduced_by_the_command(method, photo, tmp_path):
     words = [f"--model={method}", "--blur_length=7", "--blur_angle=30"]
     paths = [f"--input_path={tmp_path / 'in'}", f"--output_path={tmp_path / 'out'}"]
     assert command.main([*words, *paths]) == 0
-    restored = read_image(tmp_path / "out" / "photo.png")
+    restored = read_rgb(tmp_path / "out" / "photo.png")
     assert psnr(sharp, restored) > psnr(sharp, blurred) + 1
     wrong = ClassicalDeblurrer(method, 7, 120).deblur(blurred)
     assert psnr(sharp, wrong) < psnr(sharp, blurred)

@@ -17,7 +17,7 @@ import srn_tf
 from srn_tf.checkpoints import archive, places
 from srn_tf.cli import train
 from srn_tf.data.photographs import SyntheticSource
-from srn_tf.images.rgb import read_image, write_image
+from srn_tf.images.rgb import read_rgb, write_image
 from srn_tf.restoration.deblurrer import Deblurrer
 from srn_tf.training.validation import Validation
 
@@ -144,7 +144,7 @@ def test_validation_keeps_the_best_network_here_too(folder, run):
     model = srn_tf.load_model(places.path_of_step(run, STEPS))
     scores, pictures = Validation(source, Deblurrer(model).deblur_batch, seed=0).run()
     assert scores["psnr"] == pytest.approx(scored[STEPS]["validation_psnr"], abs=1e-2)
-    shown = read_image(run / "validation" / f"step_{STEPS:08d}.png")
+    shown = read_rgb(run / "validation" / f"step_{STEPS:08d}.png")
     assert np.abs(shown.astype(int) - pictures).max() <= 1
 
 

@@ -24,7 +24,7 @@ from srn_tf.data.examples import fingerprint
 from srn_tf.data.photographs import SyntheticSource
 from srn_tf.data.sources import create_source
 from srn_tf.evaluation.metrics import psnr
-from srn_tf.images.rgb import read_image, write_image
+from srn_tf.images.rgb import read_rgb, write_image
 from srn_tf.networks.configs import model_config
 from srn_tf.restoration.deblurrer import Deblurrer
 from srn_tf.training.curves import plot_runs
@@ -82,7 +82,7 @@ def test_validation_scores_every_held_out_picture_once_with_the_averages(run, fo
     assert scores["psnr"] == pytest.approx(metrics(run)[-1]["validation_psnr"], abs=1e-3)
     assert scores["ssim"] == pytest.approx(metrics(run)[-1]["validation_ssim"], abs=1e-5)
     # Blurred, restored and sharp side by side, a crop a row.
-    shown = read_image(run / "validation" / "step_00000006.png")
+    shown = read_rgb(run / "validation" / "step_00000006.png")
     assert shown.shape == (3 * 32, 3 * 32, 3)
     np.testing.assert_array_equal(shown[:, :32], pictures[:, :32])
     blurred, ours, sharp = np.split(shown, 3, axis=1)
@@ -92,7 +92,7 @@ def test_validation_scores_every_held_out_picture_once_with_the_averages(run, fo
     )
     assert np.abs(blurred.astype(int) - sharp).max() > 0
     # Each held-out photograph is where one of the sharp crops comes from.
-    photos = [read_image(path) for path in held_out.paths]
+    photos = [read_rgb(path) for path in held_out.paths]
     found = [
         [cv2.matchTemplate(photo, sharp[crop], cv2.TM_SQDIFF).min() < 1e4 for photo in photos]
         for crop in crops
@@ -209,7 +209,7 @@ def test_curves_of_runs_are_drawn(run, tmp_path, capsys):
     picture = tmp_path / "curves.png"
     assert plot.main([str(run), str(run), f"--output_path={picture}"]) == 0
     assert capsys.readouterr().out == f"drawn in {picture}\n"
-    drawn = read_image(picture)
+    drawn = read_rgb(picture)
     assert drawn.shape == (800, 1500, 3)
     # Each of the six panels has a line in the first colour of Matplotlib.
     blue = np.all(drawn == (31, 119, 180), axis=-1)
@@ -236,7 +236,7 @@ def test_a_folder_that_another_process_trains_in_is_refused(tmp_path, config):
 def test_a_picture_of_the_same_name_that_is_another_one_is_other_data(tmp_path, config, folder):
     photos = tmp_path / "photos"
     shutil.copytree(folder / "photos", photos)
-    write_image(photos / "1.bmp", image := read_image(photos / "1.png"))  # of one size, always
+    write_image(photos / "1.bmp", image := read_rgb(photos / "1.png"))  # of one size, always
     config = changed(config, sharp_path=str(photos), max_steps=1)
     train(config, tmp_path / "run", log=lambda _: None)
     train(config, tmp_path / "run", resume=True, log=lambda _: None)
