@@ -40,9 +40,11 @@ def define_flags() -> flags.FlagValues:
     define.switch("recursive", "look into the folders of --input_path, too.")
     define.switch("overwrite", "restore pictures again whose result is there.")
     define.choice(
-        "format", ["png", "jpg", "webp", "bmp", "tiff"], "of the results; default: as the input."
+        "format",
+        ["png", "jpg", "webp", "bmp", "tiff", "avif", "heic"],
+        "of the results; default: as the input.",
     )
-    define.integer("quality", "of JPEG and WebP, 1 to 100.", 95, 1, 100)
+    define.integer("quality", "of JPEG, WebP, AVIF and HEIC, 1 to 100.", 95, 1, 100)
     define.real("max_megapixels", "larger pictures are refused, millions of pixels.", 300, 0)
     define.switch("report", "write report.html, a page to compare before and after with.")
     define.string(

@@ -62,25 +62,33 @@ def find_images(folder, recursive: bool = False) -> list[pathlib.Path]:
         seen.add(real)
         folders[:] = [name for name in folders if recursive and not name.startswith(".")]
         paths += [pathlib.Path(place, name) for name in files if not name.startswith(".")]
-    others = collections.Counter(p.suffix.lower()[1:] for p in paths if p.suffix.lower() in _OTHERS)
-    if others:
-        _tell(folder, ", ".join(f"{n} {name}" for name, n in sorted(others.items())))
-    # A broken link stays, to be named when it is read; a pipe would be waited for.
-    paths = sorted(
-        path
-        for path in paths
-        if path.suffix.lower() in EXTENSIONS and (path.is_file() or not path.exists())
-    )
+    paths = pictures_among(paths, folder)
     if not paths:
         raise UserError(f"{folder}: no pictures in this folder ({', '.join(EXTENSIONS)})")
     return paths
 
 
+def pictures_among(paths, where) -> list[pathlib.Path]:
+    """Those of some paths that can be read by their extension, by name; `where` they were found.
+
+    Pictures of other kinds are counted in a line of the log.
+    """
+    others = collections.Counter(p.suffix.lower()[1:] for p in paths if p.suffix.lower() in _OTHERS)
+    if others:
+        _tell(where, ", ".join(f"{n} {name}" for name, n in sorted(others.items())))
+    # A broken link stays, to be named when it is read; a pipe would be waited for.
+    return sorted(
+        path
+        for path in paths
+        if path.suffix.lower() in EXTENSIONS and (path.is_file() or not path.exists())
+    )
+
+
 @functools.lru_cache(1000)
-def _tell(folder: pathlib.Path, others: str) -> None:
+def _tell(where, others: str) -> None:
     hint = " (heic, heif: pip install pillow-heif)" if "hei" in others else ""
     line = "%s: pictures left out, as their kinds cannot be read: %s%s"
-    logging.getLogger("srn_tf").warning(line, folder, others, hint)
+    logging.getLogger("srn_tf").warning(line, where, others, hint)
 
 
 def format_of(path) -> str:

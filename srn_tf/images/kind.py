@@ -112,7 +112,8 @@ class Kind:
 
 def profile_problem(profile: bytes, colors: str) -> str:
     """Why a colour profile does not fit; empty if it does. ICC.1:2022, section 7.2."""
-    if len(profile) < 132 or profile[36:40] != b"acsp":
+    size = int.from_bytes(profile[:4], "big")
+    if not 132 <= size <= len(profile) or profile[36:40] != b"acsp":
         return "damaged"
     space = profile[16:20].decode("latin-1")
     return "" if space == colors else f"for {space.strip()} and not for {colors.strip()} pixels"

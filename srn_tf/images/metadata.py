@@ -5,6 +5,7 @@ written in place, so that offsets, maker notes and unknown tags are not touched.
 Sources: Exif 2.32 (CIPA DC-008), XMP Specification Part 2 (Adobe, 2016).
 """
 
+import contextlib
 import re
 import struct
 
@@ -93,11 +94,24 @@ class Exif:
         kept = orientation == 1 or not self.following or self._turn_thumbnail(block, orientation)
         return bytes(block), [] if kept else ["the EXIF's thumbnail dropped"]
 
+    def anew(self, *without: int, in_place: bool = True) -> bytes:
+        """The block laid out anew, without some tags and the thumbnail.
+
+        Args:
+            without: tags of the first directory to leave out.
+            in_place: whether a maker note stays where it is.
+        """
+        note = ifd.find(self.fields, ifd.EXIF, ifd.MAKER_NOTE)
+        layout = ifd.Layout(self.order, note if in_place else None)
+        fields = [field for field in self.fields if field.tag not in without]
+        return ifd.joined(layout.finish(layout.directory(ifd.readable(fields))))
+
     def _write(self, block: bytearray, field: ifd.Field | None, number: int) -> None:
         if field is None or field.type not in ifd.NUMBERS:
             return
         if (numbers := field.numbers(self.order)) and numbers[0] != number:
-            struct.pack_into(self.order + ifd.NUMBERS[field.type], block, field.at, number)
+            with contextlib.suppress(struct.error):  # too large for its type, as what was there
+                struct.pack_into(self.order + ifd.NUMBERS[field.type], block, field.at, number)
 
     def _turn_thumbnail(self, block: bytearray, orientation: int) -> bool:
         """Writes the thumbnail turned into the place it has; without one, unlinks its directory."""

@@ -10,7 +10,6 @@ import struct
 import numpy as np
 from PIL import Image
 
-from srn_tf.images import ifd
 from srn_tf.images.kind import Kind, Unsupported, behind, in_memory, straight
 from srn_tf.images.metadata import ORIENTATION, Exif
 
@@ -140,8 +139,9 @@ def encode(picture, quality: int, format: str) -> tuple[list[bytes], list[str]]:
         options |= {"quality": quality}
     if format == "HEIF":
         _register_heif()
-    if format == "AVIF" and picture.exif:
-        options["exif"] = _without_orientation(picture.exif)
+    if format == "AVIF" and picture.exif and Exif(picture.exif).orientation:
+        # AVIF says it in its own way; with it, Pillow would encode all other values anew, too.
+        options["exif"] = Exif(picture.exif).anew(ORIENTATION)
     encoded, image, reason = io.BytesIO(), Image.fromarray(picture.pixels), ""
     try:
         image.save(encoded, format, **options)
@@ -152,14 +152,3 @@ def encode(picture, quality: int, format: str) -> tuple[list[bytes], list[str]]:
         encoded, reason = io.BytesIO(), "exif dropped, as it could not be written"
         image.save(encoded, format, **options)
     return [encoded.getvalue()], [reason] if reason else []
-
-
-def _without_orientation(block: bytes) -> bytes:
-    """EXIF laid out anew without what AVIF says in its own way; with it, Pillow would encode all
-    other values anew, too."""
-    exif = Exif(block)
-    if ifd.find(exif.fields, ORIENTATION) is None:
-        return block
-    layout = ifd.Layout(exif.order, ifd.find(exif.fields, ifd.EXIF, ifd.MAKER_NOTE))
-    fields = ifd.readable([field for field in exif.fields if field.tag != ORIENTATION])
-    return ifd.joined(layout.finish(layout.directory(fields)))

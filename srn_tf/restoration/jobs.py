@@ -7,7 +7,7 @@ import pathlib
 
 from srn_tf import UserError
 from srn_tf.data.pair_list import read_list
-from srn_tf.images.files import EXTENSIONS, find_images
+from srn_tf.images.files import EXTENSIONS, find_images, format_of, pictures_among
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,8 +51,8 @@ def find_jobs(
         sources = _read_paths(path) if path.suffix.lower() == ".txt" else [path]
         root = _common_folder(sources)
     elif glob.has_magic(text):
-        found = sorted(map(pathlib.Path, glob.glob(text, recursive=True)))
-        sources = [file for file in found if file.suffix.lower() in EXTENSIONS and file.is_file()]
+        found = map(pathlib.Path, glob.glob(text, recursive=True))
+        sources = pictures_among([file for file in found if file.is_file()], text)
         if not sources:
             raise UserError(f"{text}: no pictures of this pattern ({', '.join(EXTENSIONS)})")
         root = _common_folder(sources)
@@ -115,6 +115,8 @@ def _jobs(names, sources, sharp, output_path, extension) -> list[Job]:
     output_path = pathlib.Path(output_path)
     if output_path.exists() and not output_path.is_dir():
         raise UserError(f"{output_path}: is not a folder")
+    if extension:
+        format_of(f"*{extension}")
     jobs = []
     for name, source, sharp_file in zip(names, sources, sharp, strict=True):
         name = pathlib.Path(name).with_suffix(extension or source.suffix)

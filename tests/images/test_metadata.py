@@ -575,3 +575,34 @@ def test_a_profile_is_checked_against_the_colours_written(tmp_path):
     data, notes = restored(tmp_path / "b.png")
     assert notes == ("icc_profile dropped, as it is for GRAY and not for RGB pixels",)
     assert b"iCCP" not in data
+
+
+def test_exif_of_a_tiff_that_a_jpeg_cannot_hold_in_its_place_moves(tmp_path):
+    """The maker note of a camera's TIFF lies behind the pixels."""
+    strip = pixels().tobytes() + bytes(100_000)
+    order = ">"
+    note = maker_note(np.random.default_rng(0), order, b"Canon")
+    layout = {256: WIDTH, 257: HEIGHT, 258: 8, 262: 2, 277: 3, 278: HEIGHT}
+    fields = {tag: numbers(order, 3, value) for tag, value in layout.items()}
+    fields[258] = numbers(order, 3, 8, 8, 8)
+    own = {MAKE: text(b"Canon"), EXIF: {0x829A: numbers(order, 5, 1, 60), MAKER_NOTE: (7, 0, note)}}
+    before = tiff(order, fields | own, [strip])
+    (tmp_path / "a.tif").write_bytes(before)
+    data, notes = restored(tmp_path / "a.tif")
+    value = read_directories(before)[EXIF, MAKER_NOTE][2]
+    assert data.index(value) == before.index(value) > 100_000
+    assert notes == ()
+    data, (said,) = restored(tmp_path / "a.tif", ".jpg")
+    assert said.startswith("the maker note moved")
+    assert read_directories(exif_of(data))[EXIF, MAKER_NOTE][2] == value
+
+
+def test_exif_of_several_segments_comes_back(tmp_path):
+    exif = directories("<", {MAKE: text(b"Camera"), 65000: opaque(bytes(100_000))})
+    data = encoded("JPEG")
+    parts = [exif[i : i + 65_527] for i in range(0, len(exif), 65_527)]
+    parts = b"".join(segment(0xE1, b"Exif\0\0" + part) for part in parts)
+    (tmp_path / "a.jpg").write_bytes(data[:20] + parts + data[20:])
+    after, notes = restored(tmp_path / "a.jpg")
+    assert parts in after
+    assert notes == ()
