@@ -75,7 +75,7 @@ def read_directory(data, order: str, big: bool, at: int) -> tuple[list[Field], i
     try:
         (count,) = struct.unpack_from(f"{order}{head}", data, at)
         start = at + struct.calcsize(head)
-        if not 0 < count <= _MOST_ENTRIES or start + count * entry > len(data):
+        if count > _MOST_ENTRIES or start + count * entry > len(data):
             raise ValueError(f"a directory of {count} entries")
         fields = [_read_field(data, order, start + i * entry, word, big) for i in range(count)]
         end = start + count * entry

@@ -301,7 +301,9 @@ def decode(kind: Kind, data: bytes) -> tuple[np.ndarray, str]:
     if page.premultiplied and page.photometric != _PALETTE:
         pixels = straight(np.concatenate([pixels, alpha], axis=-1))[..., :-1]
     pixels = _as_shown(page, pixels, kind.icc_profile)
-    if alpha.size and page.bits < 8:
+    if not alpha.size:
+        return pixels, damage
+    if page.bits < 8:
         alpha = alpha * (255 // (2**page.bits - 1))
     return np.concatenate([pixels, alpha.astype(pixels.dtype)], axis=-1), damage
 

@@ -523,6 +523,7 @@ def test_what_is_behind_a_jpeg_is_said(tmp_path):
 DAMAGES = {
     "closed early": lambda d: d[: len(d) * 2 // 3] + b"\xff\xd9",
     "hole": lambda d: d[: len(d) // 2] + bytes(500) + d[len(d) // 2 + 500 :],
+    "small holes": lambda d: d[:2000] + bytes(70) + d[2070:2500] + bytes(70) + d[2570:],
     "gone": lambda d: d[: len(d) // 2] + d[len(d) // 2 + 500 :],
 }
 
