@@ -191,8 +191,8 @@ class Layout:
                 type, count = 4, 1
                 value = struct.pack(f"{self.order}I", self.directory(value))
             elif len(value) > 4:
-                if self._kept and field.tag == MAKER_NOTE and field.at == self._kept[0]:
-                    place = field.at
+                if self._kept and field.tag == MAKER_NOTE:
+                    place = self._kept[0]
                     self.parts.append((place, value))
                 else:
                     place = self.place(value)

@@ -10,7 +10,6 @@ import simplejpeg
 from PIL import Image
 
 from srn_tf.images.kind import Extra, Kind, Unsupported, behind, rgb_of_cmyk
-from srn_tf.images.metadata import Exif
 
 _EXIF, _XMP = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"
 _ICC, _PHOTOSHOP = b"ICC_PROFILE\0", b"Photoshop 3.0\0"
@@ -206,7 +205,8 @@ def encode(picture, quality: int) -> tuple[list[bytes], list[str]]:
     own = [extra for extra in picture.extras if extra.key != 0xE0]
     chunks = _split(picture.icc_profile, 65519)
     count = [bytes([i + 1, len(chunks)]) for i in range(len(chunks))]
-    exif, lost = _fitted(picture)
+    # Where EXIF was in several segments, it may be again.
+    exif = _split(picture.exif, _LARGEST - 6 if picture.format == "JPEG" else 2**32)
     wanted = [
         ("exif", 0xE1, [_EXIF + piece for piece in exif]),
         ("xmp", 0xE1, [_XMP + picture.xmp] if picture.xmp else []),
@@ -214,24 +214,13 @@ def encode(picture, quality: int) -> tuple[list[bytes], list[str]]:
         ("iptc", 0xED, [_PHOTOSHOP + c for c in _split((picture.iptc or b"")[14:], 65500)]),
         *((extra.name, extra.key, [extra.data]) for extra in own),
     ]
-    pieces = [_SOI, _segment(0xE0, _jfif(picture))]
+    pieces, lost = [_SOI, _segment(0xE0, _jfif(picture))], []
     for name, marker, contents in wanted:
         if any(len(content) > _LARGEST for content in contents) or len(contents) > 255:
             lost.append(f"{name} dropped, as it could not be written (larger than 64 kB)")
         else:
             pieces += [_segment(marker, content) for content in contents]
     return [*pieces, encoded[4 + length :]], lost
-
-
-def _fitted(picture) -> tuple[list[bytes], list[str]]:
-    """The EXIF in the pieces that segments can hold, and notes."""
-    most = _LARGEST - len(_EXIF)
-    if picture.format == "JPEG":  # where a longer one was in several, too
-        return _split(picture.exif, most), []
-    if picture.exif and len(picture.exif) > most:
-        anew = Exif(picture.exif).anew(in_place=False)
-        return [anew], ["the maker note moved: what in it counts from the EXIF's start is lost"]
-    return _split(picture.exif, most), []
 
 
 def _jfif(picture) -> bytes:

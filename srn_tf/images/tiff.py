@@ -78,6 +78,7 @@ _COMPRESSIONS = {
 _NAMES = {6: "old-style JPEG", 34712: "JPEG 2000", 34887: "LERC", 52546: "JPEG XL"}
 _MOST_PAGES = 10_000
 _STRIP_BYTES = 2**18
+_FAR = 2**15  # a maker note behind the pixels: a block of EXIF would be as large as the file
 
 
 def parse(data) -> Kind:
@@ -248,12 +249,19 @@ def _sort(kind: Kind, fields: list[ifd.Field], order: str) -> None:
         else:
             kept.append(field)
     by_tag = {extra.key: extra.data.value for extra in kind.extras}
-    if resources := by_tag.get(_PHOTOSHOP) or _resource(by_tag.get(_IPTC)):
+    resources = by_tag.get(_PHOTOSHOP, b"")
+    if _iptc_of(resources) is None:
+        resources += _resource(by_tag.get(_IPTC))
+    if resources:
         kind.iptc = b"Photoshop 3.0\0" + resources
     kind.dpi = dpi_of(fields, order)
-    kind.orientation = orientation_of(fields, order) or 1
+    kind.orientation = orientation_of(fields, order)
     if kind.extras or any(field.tag not in _RESOLUTION for field in kept):
-        layout = ifd.Layout(order, ifd.find(kept, ifd.EXIF, ifd.MAKER_NOTE))
+        note = ifd.find(kept, ifd.EXIF, ifd.MAKER_NOTE)
+        if note and note.at > _FAR:
+            kind.extras.append(Extra("place of the maker note", ifd.MAKER_NOTE, note))
+            note = None
+        layout = ifd.Layout(order, note)
         kind.exif = ifd.joined(layout.finish(layout.directory(ifd.readable(kept))))
     if lost:
         kind.notes.append(f"{', '.join(dict.fromkeys(lost))} not kept")
@@ -378,6 +386,7 @@ def encode(picture, quality: int) -> tuple[list[tuple[int, bytes]], list[str]]:
     if picture.icc_profile:
         add_bytes(_ICC, 7, picture.icc_profile)
     own = {extra.key: extra.data for extra in picture.extras}
+    note = own.pop(ifd.MAKER_NOTE, None)
     if picture.iptc and not own:
         resources = picture.iptc.removeprefix(b"Photoshop 3.0\0")
         add_bytes(_PHOTOSHOP, 7, resources)
@@ -398,13 +407,13 @@ def encode(picture, quality: int) -> tuple[list[tuple[int, bytes]], list[str]]:
         add(_EXTRA_SAMPLES, 3, 2)
     rows = max(1, _STRIP_BYTES // picture.pixels[0].nbytes)
     add(_ROWS, 4, rows)
-    layout = ifd.Layout(order, ifd.find(list(fields.values()), ifd.EXIF, ifd.MAKER_NOTE))
+    layout = ifd.Layout(order, note or ifd.find([*fields.values()], ifd.EXIF, ifd.MAKER_NOTE))
     strips = [_strip(picture.pixels[i : i + rows], order) for i in range(0, height, rows)]
     add(_STRIP_SIZES, 4, *map(len, strips))
     add(_STRIPS, 4, *map(layout.place, strips))
     if layout.end > 2**32 - 2**20:
         raise ValueError("larger than 4 GB")
-    return layout.finish(layout.directory(ifd.readable(list(fields.values())))), notes
+    return layout.finish(layout.directory(ifd.readable([*fields.values()]))), notes
 
 
 def _strip(pixels: np.ndarray, order: str) -> bytes:
