@@ -355,6 +355,38 @@ def test_all_tags_of_a_tiff_keep_type_and_value(tmp_path, bits):
     assert after.index(note) == before.index(note)
 
 
+@pytest.mark.parametrize("extension", [".jpg", ".png", ".webp", ".tif"])
+def test_all_tags_before_and_after_are_the_same(tmp_path, extension):
+    """As two listings of a program that shows all tags: path, type, count and value of each."""
+
+    def tags(data):
+        block = data if extension == ".tif" else exif_of(data)
+        found = read_directories(block)
+        return {path: field for path, field in found.items() if path[0] not in LAYOUT}
+
+    for seed in range(len(MAKER_NOTES)):
+        before = with_exif(extension, block(seed)) if extension != ".tif" else tiff_of_block(seed)
+        (tmp_path / f"a{extension}").write_bytes(before)
+        after, notes = restored(tmp_path / f"a{extension}")
+        assert notes == ()
+        assert tags(after) == tags(before), f"block {seed}"
+        assert len(tags(after)) > 20
+
+
+def tiff_of_block(seed: int) -> bytes:
+    """A TIFF with the tags of a block, its maker note where the block has it."""
+    order, exif = "<>"[seed % 2], block(seed)
+    layout = {256: WIDTH, 257: HEIGHT, 262: 2, 277: 3, 278: HEIGHT}
+    fields = {tag: numbers(order, 3, value) for tag, value in layout.items()}
+    fields[258] = numbers(order, 3, 8, 8, 8)
+    inner = {EXIF: {}, GPS: {}}
+    for path, field in read_directories(exif).items():
+        place = inner.setdefault(path[0], {}) if len(path) > 1 else fields
+        place = place.setdefault(path[1], {}) if len(path) > 2 else place
+        place[path[-1]] = field
+    return tiff(order, fields | inner, [pixels().tobytes()])
+
+
 @pytest.mark.parametrize(
     ("extra", "said"),
     [
