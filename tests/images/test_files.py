@@ -72,6 +72,9 @@ def test_avif_and_heif_are_read_and_written(tmp_path, photo, extension):
     assert np.abs(picture.pixels.astype(int) - crop).mean() < 3
     assert (picture.exif, picture.xmp, picture.notes) == (exif, b"<x/>", ())
     assert read_kind(path).shape == (80, 100)
+    path.write_bytes(path.read_bytes().replace(exif[:12], b"no TIFF here"))
+    (note,) = read_picture(path).notes
+    assert note == "exif dropped, as it is damaged (no TIFF structure)"
     assert read_rgb(path).shape == (80, 100, 3)
     turn = Image.Exif()
     turn[0x0112] = 6
