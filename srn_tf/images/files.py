@@ -26,7 +26,8 @@ FORMATS = {
 }
 EXTENSIONS = tuple(FORMATS)
 # Extensions of pictures that cannot be read: those of cameras' raw files, and others.
-_OTHERS = {*_HEIF, ".avif", ".gif", ".jxl", ".jp2", ".psd", ".exr", ".hdr", ".tga", ".ppm"} | {
+_OTHERS = {
+    *(*_HEIF, ".avif", ".gif", ".jxl", ".jp2", ".psd", ".exr", ".hdr", ".tga", ".ppm"),
     *(".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".gpr", ".iiq", ".kdc"),
     *(".mef", ".mos", ".mrw", ".nef", ".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2", ".rwl"),
     *(".sr2", ".srf", ".srw", ".x3f"),

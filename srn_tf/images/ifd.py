@@ -75,7 +75,7 @@ def read_directory(data, order: str, big: bool, at: int) -> tuple[list[Field], i
     try:
         (count,) = struct.unpack_from(f"{order}{head}", data, at)
         start = at + struct.calcsize(head)
-        if not 0 < count <= _MOST_ENTRIES or start + count * entry > len(data):
+        if count > _MOST_ENTRIES or start + count * entry > len(data):
             raise ValueError(f"a directory of {count} entries")
         fields = [_read_field(data, order, start + i * entry, word, big) for i in range(count)]
         end = start + count * entry
@@ -191,8 +191,8 @@ class Layout:
                 type, count = 4, 1
                 value = struct.pack(f"{self.order}I", self.directory(value))
             elif len(value) > 4:
-                if self._kept and field.tag == MAKER_NOTE and field.at == self._kept[0]:
-                    place = field.at
+                if self._kept and field.tag == MAKER_NOTE:
+                    place = self._kept[0]
                     self.parts.append((place, value))
                 else:
                     place = self.place(value)

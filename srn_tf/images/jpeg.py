@@ -1,5 +1,6 @@
 """JPEG files: ITU-T T.81, JFIF 1.02 (T.871), Exif 2.32, XMP Part 3, ICC.1:2022 annex B.4."""
 
+import dataclasses
 import io
 import re
 import struct
@@ -9,10 +10,10 @@ import simplejpeg
 from PIL import Image
 
 from srn_tf.images.kind import Extra, Kind, Unsupported, behind, rgb_of_cmyk
-from srn_tf.images.metadata import Exif
 
 _EXIF, _XMP = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"
 _ICC, _PHOTOSHOP = b"ICC_PROFILE\0", b"Photoshop 3.0\0"
+_TABLES, _HOLE = 0xC4, bytes(64)
 _SOI, _EOI = b"\xff\xd8", b"\xff\xd9"
 _LARGEST = 65533  # bytes of a segment
 _FRAMES = {
@@ -56,11 +57,34 @@ def parse(data) -> Kind:
         raise ValueError(f"{len(data)} bytes cannot hold the {width}x{height} it declares")
     kind = Kind("JPEG", width, height, 1 if components == 1 else 3)
     kind.colors = {1: "GRAY", 3: "RGB ", 4: "CMYK"}[components]
-    kind.layout = components, scan
+    tables = [content for number, content in segments if number == _TABLES]
+    zeros = marker not in (0xC0, 0xC1) or _zeros_make_sense(tables)
+    kind.layout = _Layout(components, scan, zeros)
     if components == 4:
         kind.notes.append("CMYK, converted to RGB")
     _sort(kind, segments)
     return kind
+
+
+@dataclasses.dataclass
+class _Layout:
+    """Channels; where the scan is; whether zeros can fill it; whether other pictures follow."""
+
+    components: int
+    scan: int
+    zeros: bool
+    followed: bool = False
+
+
+def _zeros_make_sense(tables: list[bytes]) -> bool:
+    """Whether zero bytes can be pixels: in all tables a code of zeros alone ends a block."""
+    firsts = []
+    for content in tables:
+        at = 0
+        while at + 17 < len(content):
+            firsts += [content[at + 17]] * (content[at] >> 4)  # of AC tables
+            at += 17 + sum(content[at + 1 : at + 17])
+    return not any(firsts)
 
 
 def _segments(data) -> tuple[list[tuple[int, bytes]], tuple[int, bytes], int]:
@@ -87,7 +111,7 @@ def _segments(data) -> tuple[list[tuple[int, bytes]], tuple[int, bytes], int]:
         content = bytes(data[at + 4 : at + 2 + length])
         if marker in _FRAMES:
             frame = frame or (marker, content)
-        elif 0xE0 <= marker <= 0xEF or marker == 0xFE:
+        elif 0xE0 <= marker <= 0xEF or marker in (0xFE, _TABLES):
             segments.append((marker, content))
         at += 2 + max(length, 2)
 
@@ -96,6 +120,8 @@ def _sort(kind: Kind, segments) -> None:
     """Puts each segment where a Kind has a place for it."""
     profile, passed_over, exif_ends = {}, [], False
     for marker, content in segments:
+        if marker == _TABLES:
+            continue
         if marker == 0xE0 and content.startswith(b"JFIF\0") and len(content) >= 12:
             unit, x, y = struct.unpack_from(">BHH", content, 7)
             scale = {1: 1.0, 2: 2.54}.get(unit)
@@ -124,21 +150,24 @@ def _sort(kind: Kind, segments) -> None:
             elif name:
                 passed_over.append(name)
             if content.startswith(b"MPF\0"):
-                kind.layout += (True,)
+                kind.layout.followed = True
     kind.icc_profile = b"".join(profile[i] for i in sorted(profile)) or None
     if passed_over:
         kind.notes.append(f"{', '.join(dict.fromkeys(passed_over))} not kept")
 
 
-def notes_behind(kind: Kind, data: bytes) -> list[str]:
-    """Notes on what follows the picture in its file."""
-    at = kind.layout[1]
+def _end(kind: Kind, data: bytes) -> int:
+    """The place behind the picture in its file."""
+    at = kind.layout.scan
     while (found := _NEXT_MARKER.search(data, at + 2)) and found[0] != _EOI:
         at = found.start()
-    if found is None:
-        return []
-    notes = behind(data, found.end())
-    if notes and len(kind.layout) > 2:
+    return found.end() if found else len(data)
+
+
+def notes_behind(kind: Kind, data: bytes) -> list[str]:
+    """Notes on what follows the picture in its file."""
+    notes = behind(data, _end(kind, data))
+    if notes and kind.layout.followed:
         return [f"further pictures ({notes[0].split(' ')[0]} bytes) behind the first not kept"]
     return notes
 
@@ -149,7 +178,7 @@ def decode(kind: Kind, data: bytes) -> tuple[np.ndarray, str]:
     Raises:
         ValueError: if they are not there to their end.
     """
-    components = kind.layout[0]
+    components = kind.layout.components
     space, damage = {1: "GRAY", 3: "RGB", 4: "CMYK"}[components], ""
     try:
         pixels = simplejpeg.decode_jpeg(data, space)
@@ -158,6 +187,9 @@ def decode(kind: Kind, data: bytes) -> tuple[np.ndarray, str]:
         if damage.startswith("Premature end"):
             raise ValueError("cut") from None
         pixels = simplejpeg.decode_jpeg(data, space, strict=False)
+    hole = -1 if damage or kind.layout.zeros else data.find(_HOLE, kind.layout.scan)
+    if 0 <= hole < _end(kind, data):  # the codes behind it may fit by chance
+        damage = "zero bytes in the middle"
     if components == 4:
         # As Adobe writes inks, inverted; no other program writes CMYK.
         return rgb_of_cmyk(255 - pixels, kind.icc_profile), damage
@@ -173,7 +205,8 @@ def encode(picture, quality: int) -> tuple[list[bytes], list[str]]:
     own = [extra for extra in picture.extras if extra.key != 0xE0]
     chunks = _split(picture.icc_profile, 65519)
     count = [bytes([i + 1, len(chunks)]) for i in range(len(chunks))]
-    exif, lost = _fitted(picture)
+    # Where EXIF was in several segments, it may be again.
+    exif = _split(picture.exif, _LARGEST - 6 if picture.format == "JPEG" else 2**32)
     wanted = [
         ("exif", 0xE1, [_EXIF + piece for piece in exif]),
         ("xmp", 0xE1, [_XMP + picture.xmp] if picture.xmp else []),
@@ -181,24 +214,13 @@ def encode(picture, quality: int) -> tuple[list[bytes], list[str]]:
         ("iptc", 0xED, [_PHOTOSHOP + c for c in _split((picture.iptc or b"")[14:], 65500)]),
         *((extra.name, extra.key, [extra.data]) for extra in own),
     ]
-    pieces = [_SOI, _segment(0xE0, _jfif(picture))]
+    pieces, lost = [_SOI, _segment(0xE0, _jfif(picture))], []
     for name, marker, contents in wanted:
         if any(len(content) > _LARGEST for content in contents) or len(contents) > 255:
             lost.append(f"{name} dropped, as it could not be written (larger than 64 kB)")
         else:
             pieces += [_segment(marker, content) for content in contents]
     return [*pieces, encoded[4 + length :]], lost
-
-
-def _fitted(picture) -> tuple[list[bytes], list[str]]:
-    """The EXIF in the pieces that segments can hold, and notes."""
-    most = _LARGEST - len(_EXIF)
-    if picture.format == "JPEG":  # where a longer one was in several, too
-        return _split(picture.exif, most), []
-    if picture.exif and len(picture.exif) > most:
-        anew = Exif(picture.exif).anew(in_place=False)
-        return [anew], ["the maker note moved: what in it counts from the EXIF's start is lost"]
-    return _split(picture.exif, most), []
 
 
 def _jfif(picture) -> bytes:

@@ -47,7 +47,7 @@ class Kind:
         bits: 8 or 16, of what decoding gives.
         colors: whose profile would fit the file: "GRAY", "RGB ", "CMYK" or "Lab ".
         layout: what the format's `decode` needs.
-        orientation: by which pixels are turned upright, 1 to 8.
+        orientation: by which pixels are turned upright, 1 to 8; None until `settle` knows.
         exif, icc_profile, xmp, iptc, dpi, lossless, extras, notes: as in Picture, not yet upright.
     """
 
@@ -58,7 +58,7 @@ class Kind:
     bits: int = 8
     colors: str = "RGB "
     layout: object = None
-    orientation: int = 1
+    orientation: int | None = None
     exif: bytes | None = None
     icc_profile: bytes | None = None
     xmp: bytes | None = None
@@ -79,20 +79,19 @@ class Kind:
 
         Browsers and cameras go by EXIF alone, photo managers by both.
         """
-        orientation = None
         if self.exif is not None:
             try:
                 exif = Exif(self.exif)
-                orientation, problem = exif.orientation, exif.problem
+                self.orientation, problem = self.orientation or exif.orientation, exif.problem
                 self.dpi = self.dpi or exif.dpi
             except ValueError as error:
                 problem = str(error)
             if problem:
                 self.exif = None
                 self.notes.append(f"exif dropped, as it is damaged ({problem})")
-        if orientation is None and self.xmp:
-            orientation = xmp_orientation(self.xmp)
-        self.orientation = orientation or self.orientation
+        if self.orientation is None and self.xmp:
+            self.orientation = xmp_orientation(self.xmp)
+        self.orientation = self.orientation or 1
         if self.icc_profile and (problem := profile_problem(self.icc_profile, self.colors)):
             self.icc_profile = None
             self.notes.append(f"icc_profile dropped, as it is {problem}")

@@ -94,15 +94,9 @@ class Exif:
         kept = orientation == 1 or not self.following or self._turn_thumbnail(block, orientation)
         return bytes(block), [] if kept else ["the EXIF's thumbnail dropped"]
 
-    def anew(self, *without: int, in_place: bool = True) -> bytes:
-        """The block laid out anew, without some tags and the thumbnail.
-
-        Args:
-            without: tags of the first directory to leave out.
-            in_place: whether a maker note stays where it is.
-        """
-        note = ifd.find(self.fields, ifd.EXIF, ifd.MAKER_NOTE)
-        layout = ifd.Layout(self.order, note if in_place else None)
+    def anew(self, *without: int) -> bytes:
+        """The block laid out anew, without some tags of its first directory and the thumbnail."""
+        layout = ifd.Layout(self.order, ifd.find(self.fields, ifd.EXIF, ifd.MAKER_NOTE))
         fields = [field for field in self.fields if field.tag not in without]
         return ifd.joined(layout.finish(layout.directory(ifd.readable(fields))))
 

@@ -5,6 +5,7 @@ Sources: WebP Container Specification (RFC 9649), BITMAPV5HEADER (Microsoft).
 
 import contextlib
 import io
+import re
 import struct
 
 import numpy as np
@@ -14,13 +15,23 @@ from srn_tf.images.kind import Kind, Unsupported, behind, in_memory, straight
 from srn_tf.images.metadata import ORIENTATION, Exif
 
 _MODES = {"1": 1, "L": 1, "LA": 2, "P": 3, "PA": 4, "RGB": 3, "RGBX": 3, "RGBA": 4, "RGBa": 4}
+_EXIF_ITEM = re.compile(rb"(infe.{8})Exif", re.DOTALL)  # of the file's table of items
 _EMBEDDED = 0x4D424544  # "MBED", of BMP's colour space: a profile is in the file
 
 
 def _open(data) -> Image.Image:
     if data[4:8] == b"ftyp":
         _register_heif()
-    return Image.open(in_memory(data))
+    try:
+        return Image.open(in_memory(data))
+    except (OSError, SyntaxError, ValueError):
+        # An AVIF must not be lost for EXIF that its decoder cannot read: without that item.
+        hidden = _EXIF_ITEM.sub(rb"\g<1>none", data[:])
+        if hidden == data[:]:
+            raise
+        image = Image.open(io.BytesIO(hidden))
+        image.info["exif"] = b"none"  # to be told of
+        return image
 
 
 def _register_heif() -> None:

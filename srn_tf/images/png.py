@@ -83,7 +83,7 @@ def _sort(kind: Kind, data, chunks) -> None:
                 frames = struct.unpack_from(">I", content)[0]
                 kind.notes.append(f"only the first of its {frames} frames or pages is restored")
         elif name == b"eXIf":
-            kind.exif = content
+            kind.exif = content.removeprefix(b"Exif\0\0")  # which some writers put there
         elif name == b"iCCP" and kind.icc_profile is None:
             try:
                 kind.icc_profile = inflate(content[content.index(b"\0") + 2 :])

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import zlib
 
+import imagecodecs
 import numpy as np
 import simplejpeg
 import tifffile
@@ -18,6 +19,7 @@ from srn_tf.images.kind import (
     Extra,
     Kind,
     Unsupported,
+    inflate,
     rgb_of_cmyk,
     rgb_of_lab,
     straight,
@@ -38,6 +40,7 @@ logging.getLogger("tifffile").addHandler(logging.NullHandler())
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = 256, 257, 258, 259, 262
 _STRIPS, _SAMPLES, _ROWS, _STRIP_SIZES, _PLANAR, _PREDICTOR = 273, 277, 278, 279, 284, 317
 _TILES, _TILE_SIZES, _INKS, _EXTRA_SAMPLES, _SAMPLE_FORMAT = 324, 325, 332, 338, 339
+_TILE_WIDTH, _TILE_HEIGHT, _STORAGE = 322, 323, (_COMPRESSION, _STRIPS, _STRIP_SIZES)
 _XMP, _IPTC, _PHOTOSHOP, _ICC = 700, 33723, 34377, 34675
 _LAYERS, _SUBIFDS, _TRANSFER, _JPEG_TABLES = 37724, 330, 301, 347
 # How pixels are stored: no metadata.
@@ -73,11 +76,14 @@ _COMPRESSIONS = {
     5: _LZW_MOST,
     32773: 64.0,
     **dict.fromkeys(_DEFLATE, MOST_DEFLATED),
-    **dict.fromkeys((2, 3, 4, _JPEG, 34925, 50000, 50001), math.inf),
+    34925: 8000.0,  # 14 decisions of 0.02 bits at least for 273 bytes
+    50000: 2.0**15,  # a block of 128 kB takes 4 bytes at least
+    **dict.fromkeys((2, 3, 4, _JPEG, 50001), math.inf),
 }
 _NAMES = {6: "old-style JPEG", 34712: "JPEG 2000", 34887: "LERC", 52546: "JPEG XL"}
 _MOST_PAGES = 10_000
 _STRIP_BYTES = 2**18
+_FAR = 2**15  # a maker note behind the pixels: a block of EXIF would be as large as the file
 
 
 def parse(data) -> Kind:
@@ -190,7 +196,8 @@ class _Page:
     def require_data(self, data) -> None:
         """Raises ValueError if the file cannot hold the pixels that it declares."""
         places, sizes = self._segments()
-        if not places or len(places) != len(sizes) or not all(places) or not all(sizes):
+        whole = self._count() <= len(places) == len(sizes)
+        if not whole or not all(places) or not all(sizes):
             raise ValueError("parts of it have no data")
         if max(map(sum, zip(places, sizes, strict=True))) > len(data):
             raise ValueError("cut")
@@ -206,6 +213,40 @@ class _Page:
             raise ValueError(
                 f"{stored} bytes cannot hold the {self.width}x{self.height} it declares"
             )
+
+    def _count(self) -> int:
+        """How many pieces there must be."""
+        across, down = self._number(_TILE_WIDTH), self._number(_TILE_HEIGHT)
+        if not self._numbers(_TILES):
+            across, down = self.width, min(self._number(_ROWS, 2**32 - 1), self.height)
+        planes = self.samples if self.planar else 1
+        return -(-self.width // across) * -(-self.height // down) * planes
+
+    def unpacked(self, data: bytes) -> bytes:
+        """The file with strips that are not compressed, and of the right size: some writers fill
+        the last one up, which tifffile refuses.
+
+        Raises:
+            RuntimeError, KeyError, ValueError: if they are damaged, or of another kind.
+        """
+        unpack = {
+            **dict.fromkeys(_DEFLATE, lambda piece, size: inflate(piece, size + 2**24)),
+            32773: lambda piece, size: imagecodecs.packbits_decode(piece),
+        }[self.compression]
+        row = (self.width * self.bits * (1 if self.planar else self.samples) + 7) // 8
+        rows = min(self._number(_ROWS, 2**32 - 1), self.height)
+        strips = -(-self.height // rows)
+        layout, places, sizes = ifd.Layout(self._order), [], []
+        for i, (place, size) in enumerate(zip(*self._segments(), strict=True)):
+            needed = row * min(rows, self.height - i % strips * rows)
+            strip = unpack(data[place : place + size], needed)[:needed]
+            places.append(layout.place(strip))
+            sizes.append(len(strip))
+        fields = [f for f in self._fields if f.tag in _LAYOUT and f.tag not in _STORAGE]
+        for tag, numbers in ((_COMPRESSION, (1,)), (_STRIPS, places), (_STRIP_SIZES, sizes)):
+            value = struct.pack(f"{self._order}{len(numbers)}I", *numbers)
+            fields.append(ifd.Field(tag, 4, len(numbers), value))
+        return ifd.joined(layout.finish(layout.directory(ifd.readable(fields))))
 
     def _segments(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Places and sizes of the pieces in which the pixels are stored."""
@@ -248,12 +289,19 @@ def _sort(kind: Kind, fields: list[ifd.Field], order: str) -> None:
         else:
             kept.append(field)
     by_tag = {extra.key: extra.data.value for extra in kind.extras}
-    if resources := by_tag.get(_PHOTOSHOP) or _resource(by_tag.get(_IPTC)):
+    resources = by_tag.get(_PHOTOSHOP, b"")
+    if _iptc_of(resources) is None:
+        resources += _resource(by_tag.get(_IPTC))
+    if resources:
         kind.iptc = b"Photoshop 3.0\0" + resources
     kind.dpi = dpi_of(fields, order)
-    kind.orientation = orientation_of(fields, order) or 1
+    kind.orientation = orientation_of(fields, order)
     if kind.extras or any(field.tag not in _RESOLUTION for field in kept):
-        layout = ifd.Layout(order, ifd.find(kept, ifd.EXIF, ifd.MAKER_NOTE))
+        note = ifd.find(kept, ifd.EXIF, ifd.MAKER_NOTE)
+        if note and note.at > _FAR:
+            kind.extras.append(Extra("place of the maker note", ifd.MAKER_NOTE, note))
+            note = None
+        layout = ifd.Layout(order, note)
         kind.exif = ifd.joined(layout.finish(layout.directory(ifd.readable(kept))))
     if lost:
         kind.notes.append(f"{', '.join(dict.fromkeys(lost))} not kept")
@@ -289,8 +337,10 @@ def decode(kind: Kind, data: bytes) -> tuple[np.ndarray, str]:
     page = kind.layout
     damage = _fax_damage(data) if page.compression in _FAX else ""
     damage = page.jpeg_damage(data) if page.compression == _JPEG else damage
-    with tifffile.TiffFile(io.BytesIO(data)) as file:
-        samples = file.pages[0].asarray(squeeze=False)
+    try:
+        samples = _samples(data)
+    except RuntimeError:
+        samples = _samples(page.unpacked(data))
     if page.planar:
         samples = np.moveaxis(samples[..., 0], 0, -1)
     samples = samples.reshape(page.height, page.width, page.samples)
@@ -301,9 +351,16 @@ def decode(kind: Kind, data: bytes) -> tuple[np.ndarray, str]:
     if page.premultiplied and page.photometric != _PALETTE:
         pixels = straight(np.concatenate([pixels, alpha], axis=-1))[..., :-1]
     pixels = _as_shown(page, pixels, kind.icc_profile)
-    if alpha.size and page.bits < 8:
+    if not alpha.size:
+        return pixels, damage
+    if page.bits < 8:
         alpha = alpha * (255 // (2**page.bits - 1))
     return np.concatenate([pixels, alpha.astype(pixels.dtype)], axis=-1), damage
+
+
+def _samples(data: bytes) -> np.ndarray:
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        return file.pages[0].asarray(squeeze=False)
 
 
 def _as_shown(page: _Page, pixels: np.ndarray, profile: bytes | None) -> np.ndarray:
@@ -376,6 +433,7 @@ def encode(picture, quality: int) -> tuple[list[tuple[int, bytes]], list[str]]:
     if picture.icc_profile:
         add_bytes(_ICC, 7, picture.icc_profile)
     own = {extra.key: extra.data for extra in picture.extras}
+    note = own.pop(ifd.MAKER_NOTE, None)
     if picture.iptc and not own:
         resources = picture.iptc.removeprefix(b"Photoshop 3.0\0")
         add_bytes(_PHOTOSHOP, 7, resources)
@@ -396,13 +454,13 @@ def encode(picture, quality: int) -> tuple[list[tuple[int, bytes]], list[str]]:
         add(_EXTRA_SAMPLES, 3, 2)
     rows = max(1, _STRIP_BYTES // picture.pixels[0].nbytes)
     add(_ROWS, 4, rows)
-    layout = ifd.Layout(order, ifd.find(list(fields.values()), ifd.EXIF, ifd.MAKER_NOTE))
+    layout = ifd.Layout(order, note or ifd.find([*fields.values()], ifd.EXIF, ifd.MAKER_NOTE))
     strips = [_strip(picture.pixels[i : i + rows], order) for i in range(0, height, rows)]
     add(_STRIP_SIZES, 4, *map(len, strips))
     add(_STRIPS, 4, *map(layout.place, strips))
     if layout.end > 2**32 - 2**20:
         raise ValueError("larger than 4 GB")
-    return layout.finish(layout.directory(ifd.readable(list(fields.values())))), notes
+    return layout.finish(layout.directory(ifd.readable([*fields.values()]))), notes
 
 
 def _strip(pixels: np.ndarray, order: str) -> bytes:

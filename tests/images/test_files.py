@@ -28,11 +28,14 @@ def test_pictures_of_all_extensions_are_found_read_and_written(tmp_path, photo, 
 
 def test_pictures_that_cannot_be_read_are_counted_once(tmp_path, photo, caplog):
     write_picture(tmp_path / "a.png", Picture(photo[:20, :30]))
+    readable = [tmp_path / f"a{extension}" for extension in files.FORMATS]
+    for path in readable:
+        path.touch()
     for name in ("b.NEF", "c.nef", "d.cr3", "e.gif", "notes.txt", ".f.dng"):
         (tmp_path / name).touch()
     with caplog.at_level(logging.WARNING):
         for _ in range(2):
-            assert files.find_images(tmp_path) == [tmp_path / "a.png"]
+            assert files.find_images(tmp_path) == sorted(readable)
     told = [record.getMessage() for record in caplog.records]
     assert told == [
         f"{tmp_path}: pictures left out, as their kinds cannot be read: 1 cr3, 1 gif, 2 nef"
@@ -69,6 +72,9 @@ def test_avif_and_heif_are_read_and_written(tmp_path, photo, extension):
     assert np.abs(picture.pixels.astype(int) - crop).mean() < 3
     assert (picture.exif, picture.xmp, picture.notes) == (exif, b"<x/>", ())
     assert read_kind(path).shape == (80, 100)
+    path.write_bytes(path.read_bytes().replace(exif[:12], b"no TIFF here"))
+    (note,) = read_picture(path).notes
+    assert note == "exif dropped, as it is damaged (no TIFF structure)"
     assert read_rgb(path).shape == (80, 100, 3)
     turn = Image.Exif()
     turn[0x0112] = 6

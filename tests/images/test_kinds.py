@@ -261,10 +261,38 @@ def compressed_kinds():
         yield f"compression{number}.tif", tiff("<", fields, [encode(color.tobytes())]), color, 0
 
 
+def filled_up_kinds():
+    """TIFFs whose last strip is longer than the picture."""
+    color = rgb(8).astype(np.uint8)
+    whole = np.concatenate([color, color[:4]]).reshape(2, -1)
+    for number, encode in (
+        (1, bytes),
+        (5, imagecodecs.lzw_encode),
+        (8, imagecodecs.zlib_encode),
+        (32773, imagecodecs.packbits_encode),
+    ):
+        fields = {
+            256: numbers(">", 3, WIDTH),
+            257: numbers(">", 3, HEIGHT),
+            258: numbers(">", 3, 8, 8, 8),
+            259: numbers(">", 3, number),
+            262: numbers(">", 3, 2),
+            277: numbers(">", 3, 3),
+            278: numbers(">", 3, 10),
+        }
+        strips = [encode(strip.tobytes()) for strip in whole]
+        yield f"filled{number}.tif", tiff(">", fields, strips), color, 0
+
+
 KINDS = {
     name: (file, np.asarray(expected), atol)
     for name, file, expected, atol in itertools.chain(
-        tiff_kinds(), png_kinds(), bmp_kinds(), pillow_kinds(), compressed_kinds()
+        tiff_kinds(),
+        png_kinds(),
+        bmp_kinds(),
+        pillow_kinds(),
+        compressed_kinds(),
+        filled_up_kinds(),
     )
 }
 
@@ -370,6 +398,7 @@ REFUSED = {
     "hierarchical.jpg": (jpeg_of(0xC5), "a hierarchical JPEG"),
     "12.jpg": (jpeg_of(0xC1, bits=12), "12 bits a channel; of a JPEG 8"),
     "two.jpg": (jpeg_of(0xC0, channels=2), "a JPEG of 2 channels"),
+    "strips.tif": (sized(8, 1, 1, {278: SHORT(4)}), "parts of it have no data"),
     "jpeg.bmp": (bmp(0, bytes(100), 4), "not a picture that can be read"),
 }
 
@@ -410,7 +439,7 @@ DECLARED = {
     "run.bmp": bmp(8, b"\0\1", 1),
     **{
         f"{number}.tif": sized(8, 1, 1, {256: SIDE, 257: SIDE, 278: SIDE, 259: SHORT(number)})
-        for number in (1, 5, 8, 7, 32773)
+        for number in (1, 5, 8, 7, 32773, 34925, 50000)
     },
 }
 

@@ -144,7 +144,7 @@ def test_validation_keeps_the_best_network_here_too(folder, run):
     model = srn_tf.load_model(places.path_of_step(run, STEPS))
     scores, pictures = Validation(source, Deblurrer(model).deblur_batch, seed=0).run()
     assert scores["psnr"] == pytest.approx(scored[STEPS]["validation_psnr"], abs=1e-2)
-    shown = read_image(run / "validation" / f"step_{STEPS:08d}.png")
+    shown = read_rgb(run / "validation" / f"step_{STEPS:08d}.png")
     assert np.abs(shown.astype(int) - pictures).max() <= 1
 
 
