@@ -17,7 +17,7 @@ import srn_tf
 from srn_tf.checkpoints import archive, places
 from srn_tf.cli import train
 from srn_tf.data.photographs import SyntheticSource
-from srn_tf.images.rgb import write_image
+from srn_tf.images.rgb import read_rgb, write_image
 from srn_tf.restoration.deblurrer import Deblurrer
 from srn_tf.training.validation import Validation
 
