@@ -1,11 +1,12 @@
 """srn-import: makes one file of this project from weights, its own or the authors'."""
 
+import os
 import pathlib
 
 from absl import flags
 
 from srn_tf import UserError
-from srn_tf.cli.command import Flags, require, run, start_tensorflow
+from srn_tf.cli.command import Flags, require, run, start_jax, start_tensorflow
 from srn_tf.networks.configs import MODELS
 from srn_tf.options import STORAGE
 
@@ -39,7 +40,10 @@ def execute(values: flags.FlagValues) -> int:
         raise UserError(f"{output}: the name must end in .npz")
     if output.exists():
         raise UserError(f"{output}: exists already; choose another name or remove it first")
-    start_tensorflow(values.gpu, values.threads)
+    if os.environ.get("KERAS_BACKEND") == "jax":  # where there may be no TensorFlow
+        start_jax(values.gpu)
+    else:
+        start_tensorflow(values.gpu, values.threads)
     from srn_tf.checkpoints import archive
     from srn_tf.checkpoints.load import load
 

@@ -4,7 +4,6 @@ import re
 import struct
 import zlib
 
-import imagecodecs
 import numpy as np
 
 from srn_tf.images.kind import MOST_DEFLATED, Extra, Kind, behind, inflate
@@ -156,6 +155,8 @@ def decode(kind: Kind, data: bytes) -> tuple[np.ndarray, str]:
     Raises:
         ValueError: if they are damaged.
     """
+    import imagecodecs  # here: a machine that trains from JPEGs alone does without
+
     pieces = [data[start:end] for start, end in kind.layout]
     if not pieces[-1].endswith(_IEND):
         pieces.append(_IEND)
@@ -168,6 +169,8 @@ def decode(kind: Kind, data: bytes) -> tuple[np.ndarray, str]:
 
 def encode(picture, quality: int) -> tuple[list[bytes], list[str]]:
     """The file of uint8 or uint16 [height, width] or [height, width, 2 to 4] in pieces."""
+    import imagecodecs
+
     encoded = imagecodecs.png_encode(picture.pixels, level=3)
     colors, texts = [], []
     own = {extra.key: extra.data for extra in picture.extras}

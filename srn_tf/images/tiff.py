@@ -8,7 +8,6 @@ import subprocess
 import sys
 import zlib
 
-import imagecodecs
 import numpy as np
 import simplejpeg
 import tifffile
@@ -229,6 +228,8 @@ class _Page:
         Raises:
             RuntimeError, KeyError, ValueError: if they are damaged, or of another kind.
         """
+        import imagecodecs  # here: a machine that trains from JPEGs alone does without
+
         unpack = {
             **dict.fromkeys(_DEFLATE, lambda piece, size: inflate(piece, size + 2**24)),
             32773: lambda piece, size: imagecodecs.packbits_decode(piece),

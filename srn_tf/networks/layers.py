@@ -29,10 +29,8 @@ class ChannelNorm(keras.layers.Layer):
     """Each pixel divided by the root mean square of its channels, times a learnt factor a channel
     (Zhang and Sennrich, NeurIPS 2019). It depends on that pixel alone, so tiles can be restored."""
 
-    def __init__(self, width: int, **kwargs):
-        super().__init__(**kwargs)
-        self.scale = self.add_weight(shape=(width,), initializer="ones", name="scale")
-        self.built = True
+    def build(self, input_shape):
+        self.scale = self.add_weight(shape=input_shape[-1:], initializer="ones", name="scale")
 
     def call(self, x):
         square = ops.mean(ops.square(ops.cast(x, "float32")), axis=-1, keepdims=True)
@@ -53,7 +51,7 @@ class ResBlock(Composite):
         self, width: int, kernel_size: int, identity: bool = False, norm: bool = False, **kwargs
     ):
         super().__init__(**kwargs)
-        self.norm = ChannelNorm(width, name="norm", dtype=self.dtype_policy) if norm else None
+        self.norm = ChannelNorm(name="norm", dtype=self.dtype_policy) if norm else None
         options = {"padding": "same", "dtype": self.dtype_policy}
         self.conv1 = keras.layers.Conv2D(
             width, kernel_size, activation="relu", name="conv1", **options

@@ -102,7 +102,8 @@ def test_sum_cell_equation():
 
 def test_channel_norm_divides_each_pixel_by_its_root_mean_square():
     x = np.random.default_rng(0).normal(size=(1, 2, 3, 4)).astype(np.float32)
-    norm = ChannelNorm(4)
+    norm = ChannelNorm()
+    norm.build(x.shape)
     norm.scale.assign([1, 2, 3, 4])
     expected = x / np.sqrt((x**2).mean(-1, keepdims=True)) * [1, 2, 3, 4]
     np.testing.assert_allclose(norm(x), expected, rtol=1e-4)
