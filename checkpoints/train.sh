@@ -82,7 +82,7 @@ if [ -n "$val_photos" ]; then
 fi
 wait
 
-left=$("$python" -c "print(max(0.5, $minutes - ($SECONDS - $begun) / 60 - 0.2))")
+left=$("$python" -c "print(round(max(0.5, $minutes - ($SECONDS - $begun) / 60 - 0.2), 2))")
 say "training $network on $backend for $left minutes"
 resume=()
 [ -d "$out/run" ] && resume=(--resume)

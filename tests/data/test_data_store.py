@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from srn_tf.cli import data
+from srn_tf.data.augmentation import AugmentedSource
+from srn_tf.data.examples import make_batch
 from srn_tf.data.packed import PackedSource, pack, verify
 from srn_tf.data.pair_list import PairSource
 from srn_tf.data.pipeline import Batches
@@ -164,3 +166,63 @@ def test_no_more_pairs_are_read_than_a_few_ahead(tmp_path, listed, monkeypatch):
     pack(listed, tmp_path / "pairs.npz", advance)
     assert sorted(started) == list(range(9))
     assert all(ahead <= done + 2 for done, ahead in enumerate(written, start=1))
+
+
+class WithCandidate:
+    """Pairs that bring a third picture, which tells its place."""
+
+    names, notes = ["a", "b"], []
+
+    def __len__(self):
+        return 2
+
+    def read(self, index):
+        blurred = np.random.default_rng(index).integers(0, 256, (20, 24, 3), np.uint8)
+        return blurred, 255 - blurred, blurred // 2
+
+
+def test_what_comes_with_a_blurred_picture_is_cut_and_turned_with_it(tmp_path):
+    pack(WithCandidate(), tmp_path / "pairs.npz")
+    source = PackedSource(tmp_path / "pairs.npz", CROP)
+    assert source.pictures == 3
+    changed = AugmentedSource(source, flips=True, turns=True)
+    blurred, candidate, sharp = make_batch(changed, range(20), seed=0)
+    np.testing.assert_array_equal(candidate, 255 - blurred)
+    np.testing.assert_array_equal(sharp, blurred // 2)
+    ours, expected = next(iter(Batches(source, 2, channels=3, seed=1)))
+    pixels = make_batch(source, range(2), seed=1).astype(np.float32) / 255
+    np.testing.assert_array_equal(ours, np.concatenate(pixels[:2], axis=-1))
+    np.testing.assert_array_equal(expected, pixels[2])
+
+
+def test_blur_packed_by_any_number_of_processes_is_the_same(tmp_path, photo, capsys):
+    for i in range(3):
+        write_image(tmp_path / f"photos/{i}.png", photo[100 * i :, :300])
+    words = ["blur", "--input_path", str(tmp_path / "photos"), "--count=5", "--window=32"]
+    words += ["--seed=3", "--target=centroid", "--camera_noise=1", "--jpeg=75", "--max_blur=6"]
+    for jobs in (1, 2):
+        store = tmp_path / f"{jobs}.npz"
+        assert data.main([*words, "--pack", str(store), f"--jobs={jobs}"]) == 0
+    assert (tmp_path / "1.npz").read_bytes() == store.read_bytes()
+    assert capsys.readouterr().out.endswith(f"pairs: 5, in {store}\n")
+    source = PackedSource(store, 32)
+    assert [name.split()[1] for name in source.names] == ["0", "1", "2", "3", "4"]
+    assert {name.split()[0] for name in source.names[:3]} == {"0.png", "1.png", "2.png"}
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["--output_path=x", "--count=3"], "--count is for a store: it needs --pack"),
+        (["--pack=x.npz", "--extent=3"], "--extent is for a folder of pairs"),
+        (["--pack=x.npz", "--min_blur=9", "--max_blur=3"], "min_blur must be 0 to max_blur"),
+        (["--pack=x.txt"], "x.txt: the name must end in .npz"),
+    ],
+)
+def test_contradictions_of_blur_are_refused(tmp_path, photo, capsys, words, line):
+    write_image(tmp_path / "photos/0.png", photo[:40, :40])
+    words = ["blur", f"--input_path={tmp_path / 'photos'}", "--window=32", *words]
+    if not any(word.startswith("--pack") for word in words):
+        words.remove("--window=32")
+    assert data.main(words) == 1
+    assert line in capsys.readouterr().err
