@@ -146,7 +146,7 @@ def score(name: str, restored_path, ground_truth_paths, advance=lambda text: Non
     }
 
 
-def evaluate(pictures, ground_truth_folder, advance=lambda name: None):
+def evaluate(pictures, ground_truth_folder, advance=lambda text: None):
     """Scores restored pictures, one after the other.
 
     All ground truths are looked for before the first is computed. The rows go into
@@ -155,7 +155,7 @@ def evaluate(pictures, ground_truth_folder, advance=lambda name: None):
     Args:
         pictures: list of (name, path of the restored picture).
         ground_truth_folder: as `ground_truths` takes it.
-        advance: called with the picture's name after each ground truth.
+        advance: called after each ground truth, with its name.
 
     Yields:
         For each picture (row of `score`, None), or (None, the UserError or OSError it raised).

@@ -122,7 +122,7 @@ class Workers:
 
     def wait(self) -> list[str]:
         """What each printed."""
-        return [process.communicate(timeout=120)[0] for process in self.processes]
+        return [process.communicate(timeout=600)[0] for process in self.processes]
 
     def __enter__(self):
         return self
@@ -150,7 +150,7 @@ def tf_config(ports, index) -> str:
 
 
 def wait_for_step(run_dir, step, workers):
-    end = time.monotonic() + 120
+    end = time.monotonic() + 600
     while len(metrics(run_dir)) < step:
         assert time.monotonic() < end
         assert all(process.poll() is None for process in workers.processes)

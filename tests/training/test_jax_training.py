@@ -202,7 +202,7 @@ def under_way(folder, run_dir) -> tuple[subprocess.Popen, list[psutil.Process]]:
 def test_sigterm_to_all_of_its_processes_saves_and_ends_it(folder, tmp_path):
     process, _ = under_way(folder, tmp_path / "run")
     os.killpg(process.pid, signal.SIGTERM)
-    printed, _ = process.communicate(timeout=60)
+    printed, _ = process.communicate(timeout=300)
     assert process.returncode == 128 + signal.SIGTERM, printed
     (saved,) = places.in_run(tmp_path / "run")
     assert archive.read(saved)[0]["step"] == metrics(tmp_path / "run")[-1]["step"]
@@ -212,8 +212,8 @@ def test_if_it_is_killed_its_processes_end(folder, tmp_path):
     process, others = under_way(folder, tmp_path / "run")
     assert len(others) >= 2
     process.kill()
-    process.communicate(timeout=60)
-    _, alive = psutil.wait_procs(others, timeout=30)
+    process.communicate(timeout=300)
+    _, alive = psutil.wait_procs(others, timeout=120)
     assert alive == []
 
 

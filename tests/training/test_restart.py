@@ -130,7 +130,7 @@ def names(run_dir) -> set[str]:
     return {path.name.split(".out.")[0] for path in files}
 
 
-def wait_for(condition, seconds=60):
+def wait_for(condition, seconds=600):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end
