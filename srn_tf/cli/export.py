@@ -3,7 +3,7 @@
 from absl import flags
 
 from srn_tf import UserError
-from srn_tf.cli.command import Flags, require, run, start_tensorflow
+from srn_tf.cli.command import Flags, require, run, say, start_tensorflow
 from srn_tf.networks.configs import MODELS
 from srn_tf.options import EXPORT_FORMATS, PRECISIONS
 
@@ -59,7 +59,7 @@ def execute(values: flags.FlagValues) -> int:
         size if all(size) else None,
         values.overwrite,
     )
-    print(f"{name}, {values.precision}, {values.format} in {values.output_path}")
+    say(f"{name}, {values.precision}, {values.format} in {values.output_path}")
     return 0
 
 

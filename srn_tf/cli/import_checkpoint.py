@@ -5,7 +5,7 @@ import pathlib
 from absl import flags
 
 from srn_tf import UserError
-from srn_tf.cli.command import Flags, require, run, start_tensorflow
+from srn_tf.cli.command import Flags, require, run, say, start_tensorflow
 from srn_tf.networks.configs import MODELS
 from srn_tf.options import STORAGE
 
@@ -45,7 +45,7 @@ def execute(values: flags.FlagValues) -> int:
 
     name, model, origin = load(values.checkpoint, name=values.model)
     archive.save(output, name, model, {"origin": origin}, storage=values.storage)
-    print(f"{name}, {model.count_params():,} parameters, in {output}")
+    say(f"{name}, {model.count_params():,} parameters, in {output}")
     return 0
 
 

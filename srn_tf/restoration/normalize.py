@@ -19,6 +19,7 @@ def restore_arrays(images: np.ndarray, model_channels: int, restore) -> np.ndarr
 
     Raises:
         UserError: for arrays that are no such pictures.
+        FloatingPointError: if what `restore` gives is not finite.
     """
     channels = 1 if images.ndim == 3 else images.shape[-1]
     if images.ndim not in (3, 4) or not 1 <= channels <= 4 or not images.size:
@@ -62,6 +63,8 @@ def _peak(images: np.ndarray):
 
 
 def _to_dtype(restored: np.ndarray, dtype, peak) -> np.ndarray:
+    if not np.isfinite(restored).all():
+        raise FloatingPointError("the network gives values that are not finite numbers")
     values = np.clip(restored, 0, 1)
     if np.issubdtype(dtype, np.integer):
         values *= np.float32(peak)
