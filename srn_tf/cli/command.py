@@ -244,8 +244,11 @@ def require(values: flags.FlagValues, *names: str) -> None:
 
 
 def _fail(program: str, error: Exception, status: int) -> int:
+    text = str(error)
+    if isinstance(error, OSError) and error.strerror and error.filename is not None:
+        text = f"{os.fsdecode(error.filename)}: {error.strerror}"
     with contextlib.suppress(OSError):  # nobody listens
-        say(f"{program}: {error}", sys.stderr)
+        say(f"{program}: {text}", sys.stderr)
     return status
 
 

@@ -5,7 +5,8 @@ import pathlib
 from absl import flags
 
 from srn_tf import UserError
-from srn_tf.cli.command import Flags, require, run, say, start_tensorflow
+from srn_tf.atomic import require_writable
+from srn_tf.cli.command import Flags, require, require_checkpoint, run, say, start_tensorflow
 from srn_tf.networks.configs import MODELS
 from srn_tf.options import STORAGE
 
@@ -39,6 +40,8 @@ def execute(values: flags.FlagValues) -> int:
         raise UserError(f"{output}: the name must end in .npz")
     if output.exists():
         raise UserError(f"{output}: exists already; choose another name or remove it first")
+    require_checkpoint(values.checkpoint, values.model)
+    require_writable(output.absolute().parent)
     start_tensorflow(values.gpu, values.threads)
     from srn_tf.checkpoints import archive
     from srn_tf.checkpoints.load import load

@@ -111,6 +111,7 @@ def define_flags() -> flags.FlagValues:
 
 def execute(values: flags.FlagValues) -> int:
     from srn_tf.images.video import EXTENSIONS
+    from srn_tf.restoration.jobs import beside
 
     classical = values.model in CLASSICAL
     inputs = [*filter(None, [values.input_path]), *values.words]
@@ -128,10 +129,12 @@ def execute(values: flags.FlagValues) -> int:
     _check_network(values, classical)
     if piped:
         return _deblur_pipe(values, classical, inputs)
-    output = values.output_path or _default_output(inputs)
+    output = values.output_path or beside(inputs)
     jobs = _find_jobs(values, pictures, output) if pictures or values.datalist else []
     clips = _find_videos(values, videos, output, alone=not jobs)
     _require_room(jobs, clips)
+    if not values.output_path:
+        say(f"results go to {output}")
     start_tensorflow(values.gpu, values.threads)
     deblurrer = _create_deblurrer(values, classical)
     statuses = [_deblur_pictures(values, deblurrer, jobs, inputs, output)] if jobs else []
@@ -172,14 +175,6 @@ def _check_network(values: flags.FlagValues, classical: bool) -> None:
     if values.tile is not None and values.tile < SMALLEST_TILE:
         raise UserError(f"tile must be at least {SMALLEST_TILE} pixels, not {values.tile}")
     require_checkpoint(values.checkpoint, values.model)
-
-
-def _default_output(inputs) -> pathlib.Path:
-    from srn_tf.restoration.jobs import beside
-
-    output = beside(inputs)
-    say(f"results go to {output}")
-    return output
 
 
 def _find_jobs(values: flags.FlagValues, inputs, output) -> list:

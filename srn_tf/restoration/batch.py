@@ -177,7 +177,8 @@ def _result(job: Job, future) -> Result:
     except Exception as error:
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise
-        if not isinstance(error, UserError | OSError | MemoryError):  # a mistake of our own
+        if not isinstance(error, UserError | OSError | MemoryError | FloatingPointError):
+            # A mistake of our own.
             _LOG.error("%s: %s", job.source, type(error).__name__, exc_info=error)
         return Result(job, error=error)
 

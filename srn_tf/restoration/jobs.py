@@ -47,6 +47,9 @@ def find_jobs(
             result.
     """
     inputs = [inputs] if isinstance(inputs, str | os.PathLike) else list(inputs)
+    if len(inputs) > 1:  # a shell's `photos/*` names the results of before, too
+        output = os.path.realpath(output_path)
+        inputs = [path for path in inputs if os.path.realpath(path) != output] or inputs
     found = [_sources(path, recursive) for path in inputs]
     sources = list(dict.fromkeys(source for group in found for source in group))
     (first, *others) = inputs
@@ -82,10 +85,14 @@ def names_a_picture(path) -> bool:
 
 def beside(inputs) -> pathlib.Path:
     """Where results go if nobody says: the folder `restored` beside the first input."""
-    folder = os.path.dirname(os.path.abspath(inputs[0]))
-    while glob.has_magic(folder) and not os.path.exists(folder):
-        folder = os.path.dirname(folder)
-    return pathlib.Path(os.path.relpath(folder), "restored")
+    path = os.path.normpath(inputs[0])
+    if os.path.basename(path) in (os.curdir, os.pardir):
+        path = os.path.abspath(path)
+    while glob.has_magic(path) and not os.path.exists(path):
+        path = os.path.dirname(path)
+        if not glob.has_magic(path):
+            return pathlib.Path(path, "restored")
+    return pathlib.Path(os.path.dirname(path), "restored")
 
 
 def _sources(given, recursive: bool) -> list[pathlib.Path]:
