@@ -26,7 +26,7 @@ DATES = {
 
 @pytest.fixture
 def deblur(tmp_path, capsys):
-    """Runs the command on a file of tmp_path; gives its status, what it printed, its error lines."""
+    """Runs the command on a file of tmp_path; gives status, output and error lines."""
 
     def run(name, *flags):
         words = [str(tmp_path / name), f"--output_path={tmp_path / 'out'}", *flags]
