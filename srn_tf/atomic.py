@@ -48,9 +48,9 @@ def require_writable(folder) -> None:
 
 def _temporary(path: pathlib.Path) -> pathlib.Path:
     """A name beside `path`: hidden, of its extension, which picture writers go by."""
-    if path.parent not in _swept:
-        _swept.add(path.parent)
-        sweep(path.parent)
+    if (folder := path.parent.absolute()) not in _swept:
+        _swept.add(folder)
+        sweep(folder)
     name = f".srn-{_MACHINE}-{os.getpid()}-{uuid.uuid4().hex}{path.suffix}"
     _ours.add(name)
     return path.with_name(name)

@@ -142,6 +142,7 @@ def run(
         # OpenCV and Pillow would tell of damaged files in words of their own.
         warnings.filterwarnings("ignore", module="PIL")
         os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+        _name_a_temporary_folder()
         with _sigterm_unwinds():
             return execute(values)
     except BrokenPipeError:
@@ -211,6 +212,14 @@ def _open_closed_streams() -> None:
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8"))
+
+
+def _name_a_temporary_folder() -> None:
+    """Where there is none TensorFlow asks for its name all the same, and needs nothing in it."""
+    try:
+        tempfile.gettempdir()
+    except OSError:
+        tempfile.tempdir = os.curdir
 
 
 @contextlib.contextmanager

@@ -73,6 +73,7 @@ def _list(values: flags.FlagValues) -> int:
         raise UserError(f"{values.output}: exists already; choose another or remove it first")
     from srn_tf.atomic import atomic_file
     from srn_tf.data.layouts import find_pairs
+    from srn_tf.images.files import for_list
 
     found = find_pairs(values.root, values.gamma)
     for path in found.alone:
@@ -84,7 +85,7 @@ def _list(values: flags.FlagValues) -> int:
     if not found.pairs:
         raise UserError(f"{values.root}: no pairs; {left_out}")
     with atomic_file(values.output) as temporary:
-        lines = "".join(f"{sharp} {blurred}\n" for sharp, blurred in found.pairs)
+        lines = "".join(for_list(f"{sharp} {blurred}\n") for sharp, blurred in found.pairs)
         temporary.write_text(lines, encoding="utf-8")
     say(f"pairs: {len(found.pairs)}, in {values.output}; {left_out}")
     return 0

@@ -126,12 +126,13 @@ def execute(values: flags.FlagValues) -> int:
     piped = _PIPE in (*inputs, values.output_path)
     _refuse_what_has_no_part(values, classical, inputs, videos, piped)
     # What can be known is found out before TensorFlow takes its seconds, and a network its hours.
-    _check_network(values, classical)
     if piped:
+        _check_network(values, classical)
         return _deblur_pipe(values, classical, inputs)
     output = values.output_path or beside(inputs)
     jobs = _find_jobs(values, pictures, output) if pictures or values.datalist else []
     clips = _find_videos(values, videos, output, alone=not jobs)
+    _check_network(values, classical)
     _require_room(jobs, clips)
     if not values.output_path:
         say(f"results go to {output}")

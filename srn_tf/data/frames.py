@@ -18,7 +18,7 @@ from srn_tf.data.camera_shake import from_light, to_light
 from srn_tf.data.checks import path_problem
 from srn_tf.data.config import FrameRules
 from srn_tf.data.pair_list import LIST
-from srn_tf.images.files import EXTENSIONS, find_images
+from srn_tf.images.files import EXTENSIONS, find_images, for_list
 from srn_tf.images.rgb import read_image, write_image
 from srn_tf.images.video import EXTENSIONS as VIDEOS
 from srn_tf.images.video import Frame, Video
@@ -226,7 +226,9 @@ def write_pairs(sequences: list[Sequence], folder, rules: FrameRules, advance=la
             counts = [dataclasses.asdict(counts) for counts in found]
             total = ", ".join(f"{name}: {sum(c[name] for c in counts)}" for name in counts[0])
             raise UserError(f"no pair could be made of {', '.join(names)}; {total}")
-        (temporary / LIST).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        (temporary / LIST).write_text(
+            for_list("".join(f"{line}\n" for line in lines)), encoding="utf-8"
+        )
     return found
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from srn_tf import UserError
 from srn_tf.data.checks import check_headers, refuse, refuse_if_small
 from srn_tf.data.examples import content_mark, random_crop
-from srn_tf.images.files import as_stored, read_lines
+from srn_tf.images.files import as_stored, from_list, read_lines
 from srn_tf.images.rgb import read_image
 
 _SAMPLED = 9
@@ -57,7 +57,7 @@ def read_list(path, root) -> list[Pair]:
         if len(words) != 2:
             problems.append(f"{where}: expected `sharp blurred`, found {len(words)} words")
             continue
-        sharp, blurred = (as_stored(root / word) for word in words)
+        sharp, blurred = (as_stored(root / from_list(word)) for word in words)
         pair = Pair(sharp, blurred, where, " ".join(words))
         missing = [file for file in (pair.sharp, pair.blurred) if not os.path.isfile(file)]
         problems += [f"{where}: no such file: {file}" for file in missing]

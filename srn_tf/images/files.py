@@ -88,7 +88,8 @@ def read_lines(path, errors: str = "strict") -> list[str]:
         content = pathlib.Path(path).read_bytes()
     except OSError as error:
         raise UserError(f"{path}: cannot be read as a list ({error.strerror})") from None
-    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in content[:99]:
+    marks = codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE
+    if content.startswith(marks) or 3 * content[:999].count(0) > len(content[:999]):
         raise UserError(f"{path}: is in UTF-16, or no text; a list must be in UTF-8")
     try:
         lines = content.decode("utf-8-sig", errors).split("\n")
@@ -96,6 +97,20 @@ def read_lines(path, errors: str = "strict") -> list[str]:
         number = content.count(b"\n", 0, error.start) + 1
         raise UserError(f"{path}:{number}: is not UTF-8, which a list must be in") from None
     return [line.removesuffix("\r") for line in lines]
+
+
+def from_list(text: str) -> str:
+    """The path that a list in UTF-8 means, whatever encoding Python takes names to be in."""
+    return os.fsdecode(text.encode("utf-8", "surrogateescape"))
+
+
+def for_list(path) -> str:
+    """A path as a list in UTF-8 has it.
+
+    Raises:
+        UnicodeDecodeError: if its name is not UTF-8.
+    """
+    return os.fsencode(path).decode("utf-8")
 
 
 def as_stored(path) -> pathlib.Path:

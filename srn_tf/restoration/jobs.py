@@ -7,7 +7,7 @@ import pathlib
 
 from srn_tf import UserError
 from srn_tf.data.pair_list import read_list
-from srn_tf.images.files import EXTENSIONS, as_stored, find_images, read_lines
+from srn_tf.images.files import EXTENSIONS, as_stored, find_images, from_list, read_lines
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,7 +138,7 @@ def _read_paths(path: pathlib.Path) -> list[pathlib.Path]:
     for number, line in enumerate(read_lines(path, errors="surrogateescape"), start=1):
         if not line.strip():
             continue
-        source = as_stored(line) if "\0" not in line else None
+        source = as_stored(from_list(line)) if "\0" not in line else None
         # A missing one is named when it is read. A pipe would be waited for, a device never end.
         if source is None or (source.exists() and not source.is_file()):
             raise UserError(f"{path}:{number}: {line!r} is not the path of a picture")

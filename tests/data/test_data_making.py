@@ -55,7 +55,7 @@ def test_files_without_partner_and_of_different_size_are_told(tmp_path, capsys):
     touch(tmp_path / "set", "sharp/3.png", "blur/4.png", "sharp/5.png")
     touch(tmp_path / "set", "blur/5.png", size=(20, 22))
     words = ["list", f"--root={tmp_path / 'set'}", f"--output={tmp_path / 'list.txt'}"]
-    assert data.main(words) == 1
+    assert data.main(words) == 0
     output = capsys.readouterr()
     assert output.err.splitlines() == [
         "blur/4.png: no partner",
