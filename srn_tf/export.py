@@ -5,9 +5,14 @@ any size, and gives `restored` of the same shape, float32, not clipped. Padding 
 inside. So is what makes a colour picture a batch of three for a network of one channel.
 """
 
+import contextlib
+import errno
 import importlib
 import json
+import math
+import os
 import pathlib
+import shutil
 import warnings
 
 import keras
@@ -52,10 +57,11 @@ def export(
     """
     output_path = pathlib.Path(output_path)
     _check_target(output_path, format, overwrite)
+    _require_space(output_path, model)
     if format == "saved_model":
         if size:
             raise UserError("a SavedModel takes any size; height and width cannot be fixed")
-        with atomic_folder(output_path, overwrite) as temporary:
+        with atomic_folder(output_path, overwrite) as temporary, _system_errors(temporary):
             _write_saved_model(model, temporary, card)
         return
     if model.dtype_policy.name != "float32":
@@ -112,6 +118,28 @@ def _check_target(path: pathlib.Path, format: str, overwrite: bool) -> None:
         raise UserError(f"{path}: is not an export of {format}, and is not overwritten")
 
 
+def _require_space(path: pathlib.Path, model) -> None:
+    """Raises OSError if the weights alone do not fit on the disk."""
+    place = path.absolute().parent
+    while not place.exists():
+        place = place.parent
+    size = sum(math.prod(variable.shape) for variable in model.variables)
+    if 4 * size > shutil.disk_usage(place).free:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+
+@contextlib.contextmanager
+def _system_errors(path: pathlib.Path):
+    """What TensorFlow says of a full disk, in its own words, as the error of the system it was."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        for number in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+            if os.strerror(number) in str(error):
+                raise OSError(number, os.strerror(number), str(path)) from None
+        raise
+
+
 class Restorer(keras.Model):
     """A network with what belongs around it, as the exporters of Keras take it."""
 
@@ -143,7 +171,7 @@ def _convert(model, path: pathlib.Path, format: str, size) -> None:
         # Without TensorFlow's own operations, which the interpreter does not have.
         options["target_spec"] = {"supported_ops": [tf.lite.OpsSet.TFLITE_BUILTINS]}
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _system_errors(path):
             warnings.simplefilter("ignore", FutureWarning)  # of what Keras does to tf2onnx
             Restorer(model).export(
                 str(path), format=format, verbose=False, input_signature=[image], **options

@@ -3,6 +3,9 @@
 Nothing but the standard library is imported here, so that a command shows its help at once.
 """
 
+import dataclasses
+import typing
+
 from srn_tf import UserError
 
 # What a network can be trained on.
@@ -33,3 +36,16 @@ def check_rules(config, rules) -> None:
     for field, holds, rule in rules:
         if not holds:
             raise UserError(f"{field} must be {rule}, not {getattr(config, field)!r}")
+
+
+def check_types(config) -> None:
+    """Raises UserError for the first field of a configuration that is not of its type.
+
+    Types are int, float, bool and str, and tuples of one of these.
+    """
+    for field in dataclasses.fields(config):
+        value, kind = getattr(config, field.name), field.type
+        one = (typing.get_args(kind) or (kind,))[0]
+        values = value if typing.get_args(kind) and isinstance(value, tuple) else (value,)
+        if not all(type(single) is one for single in values):
+            raise UserError(f"{field.name} must be {getattr(one, '__name__', one)}, not {value!r}")

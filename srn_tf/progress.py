@@ -1,4 +1,4 @@
-"""Progress on a terminal; in a log nothing, or a line now and then."""
+"""What a terminal shows: progress, of which a log has a line now and then; and names."""
 
 import contextlib
 import datetime
@@ -15,8 +15,13 @@ from rich.progress import (
 )
 
 
+def printable(text) -> str:
+    """Text without what a terminal obeys: a name may hold escape sequences or a line break."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(text))
+
+
 @contextlib.contextmanager
-def progress(description: str, total: int, completed: int = 0, lines: bool = False):
+def progress(description: str, total: int | None, completed: int = 0, lines: bool = False):
     """A progress bar on standard error, where that is a terminal.
 
     Gives a function `advance(text, parts=1)`, to be called after each of the `total` parts of the
@@ -24,7 +29,7 @@ def progress(description: str, total: int, completed: int = 0, lines: bool = Fal
 
     Args:
         description: of the work, one word.
-        total: how many parts it has.
+        total: how many parts it has; None if nobody knows.
         completed: how many of them are done.
         lines: where it is no terminal, print a line whenever the words have changed, with the time
             left.
@@ -45,7 +50,7 @@ def progress(description: str, total: int, completed: int = 0, lines: bool = Fal
     )
     with bar:
         task = bar.add_task(description, total=total, completed=completed, text="")
-        yield lambda text="", parts=1: bar.update(task, advance=parts, text=text)
+        yield lambda text="", parts=1: bar.update(task, advance=parts, text=printable(text))
 
 
 def _printing(total: int, completed: int):

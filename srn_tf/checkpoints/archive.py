@@ -12,12 +12,14 @@ averages alike, and what does not fit is said by name before anything is assigne
 """
 
 import json
+import math
+import zipfile
 
 import numpy as np
 
 from srn_tf import UserError
 from srn_tf.atomic import atomic_file
-from srn_tf.networks.configs import from_json, to_json
+from srn_tf.networks.configs import MODELS, from_json, to_json
 
 _FORMAT = 1
 _SHOWN = 10  # of the problems of a file
@@ -75,25 +77,76 @@ def read(path) -> tuple[dict, dict[str, np.ndarray]]:
         UserError: if the file is damaged or something else.
         OSError: if it cannot be opened.
     """
+    return _read(path, whole=True)
+
+
+def read_header(path) -> dict:
+    """The header alone, after all checks that need no array.
+
+    Raises:
+        UserError, OSError: as `read`.
+    """
+    return _read(path, whole=False)[0]
+
+
+def _read(path, whole: bool):
     with open(path, "rb") as file:
-        return _read(path, file)
-
-
-def _read(path, file):
-    try:
-        with np.load(file, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-        header = json.loads(str(arrays.pop("header")))
-        if header["format"] != _FORMAT:
-            raise UserError(f"format {header['format']}, this version reads {_FORMAT}")
-        header["network"] = from_json(header["network"])
-        header["model"] = str(header["model"])
-    except (ValueError, KeyError, EOFError, AttributeError, TypeError) as error:
-        reason = str(error).splitlines()[0] if str(error) else "empty"
-        raise UserError(f"{path}: not a checkpoint of srn_tf ({reason})") from error
-    except Exception as error:  # whatever parser a wrong byte has reached
-        raise UserError(f"{path}: the checkpoint is damaged ({error})") from error
+        try:
+            shapes = _shapes(file)
+            file.seek(0)
+            with np.load(file, allow_pickle=False) as archive:
+                header = json.loads(str(archive["header"]))
+                if header["format"] != _FORMAT:
+                    raise UserError(f"format {header['format']}, this version reads {_FORMAT}")
+                if header["model"] not in MODELS:
+                    raise UserError(f"no model named {header['model']!r}")
+                if type(header.get("step", 0)) is not int:
+                    raise UserError(f"step must be a whole number, not {header['step']!r}")
+                header["network"] = from_json(header["network"])
+                _require_enough(shapes, header["network"])
+                names = [name for name in archive.files if whole and name != "header"]
+                arrays = {name: archive[name] for name in names}
+        except (ValueError, KeyError, EOFError, AttributeError, TypeError) as error:
+            reason = str(error).splitlines()[0] if str(error) else "empty"
+            raise UserError(f"{path}: not a checkpoint of srn_tf ({reason})") from error
+        except Exception as error:  # whatever parser a wrong byte has reached
+            raise UserError(f"{path}: the checkpoint is damaged ({error})") from error
     return header, arrays
+
+
+def _shapes(file) -> dict[str, tuple[int, ...]]:
+    """The shapes of the arrays, from their headers.
+
+    Raises:
+        UserError: if one takes more than its place in the file, as what is compressed may.
+    """
+    shapes = {}
+    with zipfile.ZipFile(file) as archive:
+        for member in archive.infolist():
+            with archive.open(member) as array:
+                version = np.lib.format.read_magic(array)
+                read_array_header = {
+                    (1, 0): np.lib.format.read_array_header_1_0,
+                    (2, 0): np.lib.format.read_array_header_2_0,
+                }[version]
+                shape, _, dtype = read_array_header(array)
+            name = member.filename.removesuffix(".npy")
+            if member.compress_type != zipfile.ZIP_STORED:
+                raise UserError(f"{name} is compressed, which numpy.savez never does")
+            if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize > member.file_size:
+                raise UserError(f"{name} says to be larger than it is")
+            shapes[name] = shape
+    return shapes
+
+
+def _require_enough(shapes, config) -> None:
+    """Refuses a configuration of a larger network than the arrays are, before it is built."""
+    stored = sum(math.prod(shape) for name, shape in shapes.items() if name.startswith("model/"))
+    if stored < config.least_parameters:
+        raise UserError(
+            f"its configuration has {config.least_parameters:,} parameters or more, its arrays "
+            f"{stored:,}"
+        )
 
 
 def assign(variables: dict, arrays: dict[str, np.ndarray], path) -> None:

@@ -6,12 +6,15 @@ A run folder keeps its checkpoints in `checkpoints/step_<number>.npz`.
 import pathlib
 import re
 
+import filelock
+
 from srn_tf import UserError
 
 _HERE = pathlib.Path(__file__).parent.parent
 # In an installed package, and in a clone of the repository.
 _FOLDERS = (_HERE / "weights", _HERE.parent / "checkpoints")
 SHIPPED = next(filter(pathlib.Path.is_dir, _FOLDERS), _FOLDERS[0]) / "color_lstm_residual.npz"
+LOCK = ".lock"
 _NAME = re.compile(r"step_(\d+)\.npz")
 
 
@@ -41,3 +44,26 @@ def find(path) -> pathlib.Path:
     if not path.is_file():
         raise UserError(f"{path}: no such checkpoint; train one with srn-train --run_dir")
     return path
+
+
+def lock(run_dir) -> filelock.FileLock:
+    """Makes an existing run folder this process' alone, until the lock is released.
+
+    The system takes it back from a process that is killed.
+
+    Raises:
+        UserError: if another process trains in it.
+        OSError: if it cannot be written.
+    """
+    held = filelock.FileLock(pathlib.Path(run_dir, LOCK), blocking=False)
+    try:
+        held.acquire()
+    except filelock.Timeout:
+        raise UserError(f"{run_dir}: another process trains in this folder") from None
+    return held
+
+
+def require_new(run_dir) -> None:
+    """Raises UserError if a folder holds a run already."""
+    if pathlib.Path(run_dir, "config.json").exists() or in_run(run_dir):
+        raise UserError(f"{run_dir}: holds a run already; add --resume, or choose another")

@@ -1,10 +1,14 @@
 """What all commands share: common flags, help and version at once, errors as one line."""
 
 import contextlib
+import difflib
 import functools
 import os
+import re
+import signal
 import sys
 import tempfile
+import threading
 import warnings
 
 from absl import flags
@@ -13,7 +17,14 @@ from srn_tf import UserError, __version__
 
 USAGE_ERROR = 2
 FAILURE = 1
-INTERRUPTED = 130  # what a shell gives for a program that Ctrl-C ended
+# What a shell gives for a program that Ctrl-C, or SIGTERM, ended.
+INTERRUPTED, TERMINATED = 130, 143
+# Flags that name files or folders.
+_PATHS = re.compile(r".*(_path|_dir|_root|datalist|packed)|root|output|checkpoint|init_from")
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM, which unwinds as Ctrl-C does: temporary files go."""
 
 
 class Flags:
@@ -34,8 +45,8 @@ class Flags:
         default = self._defaults.get(name) if default is None else default
         define(name, default=default, help=text, flag_values=self.values, **rules)
 
-    def string(self, name: str, text: str, default: str | None = None) -> None:
-        self._define(flags.DEFINE_string, name, text, default)
+    def string(self, name: str, text: str, default: str | None = None, short=None) -> None:
+        self._define(flags.DEFINE_string, name, text, default, short_name=short)
 
     def integer(self, name: str, text: str, default=None, low=None, high=None) -> None:
         bounds = {"lower_bound": low, "upper_bound": high}
@@ -115,12 +126,14 @@ def run(
     define("version", False, "show the version.")
     shown = os.environ.get("SRN_TF_TRACEBACK", "0") not in ("", "0")
     define("traceback", shown, "show where an error came up; so does SRN_TF_TRACEBACK=1.")
-    for stream in filter(None, (sys.stdout, sys.stderr)):
+    _open_closed_streams()
+    for stream in (sys.stdout, sys.stderr):
         # A file name need not be text that can be shown; a log should have each line at once.
         stream.reconfigure(errors="replace", line_buffering=True)
     try:
-        _, *rest = values([program, *(sys.argv[1:] if argv is None else argv)])
+        rest = _parse(program, values, sys.argv[1:] if argv is None else argv)
         if words:
+            rest = list(map(expanded, rest))
             flags.DEFINE_multi_string("words", rest, words, flag_values=values)
         elif rest:
             raise flags.Error(f"{rest[0]!r} is not a flag; see {program} --help")
@@ -136,21 +149,106 @@ def run(
         if values.help:
             print(f"{program} {summary}{values.get_help()}", flush=True)
             return 0
-        # OpenCV, its FFmpeg and Pillow would tell of damaged files in words of their own.
+        # OpenCV and Pillow would tell of damaged files in words of their own.
         warnings.filterwarnings("ignore", module="PIL")
         os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
-        os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-        return execute(values)
+        _name_a_temporary_folder()
+        with _sigterm_unwinds():
+            return execute(values)
     except BrokenPipeError:
         # The reader has seen enough, as `head` does. Nothing can be flushed to it at exit either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
         return FAILURE
     except (UserError, OSError, FloatingPointError, MemoryError) as error:
         if values.traceback:
             raise
         return _fail(program, error, FAILURE)
+    except _Terminated:
+        return TERMINATED
     except KeyboardInterrupt:
         return INTERRUPTED
+
+
+def _parse(program: str, values: flags.FlagValues, argv) -> list[str]:
+    """Fills the flags, wherever they stand; gives the other words.
+
+    Raises:
+        flags.Error: for what is no flag, with the nearest one.
+    """
+    values.set_gnu_getopt(True)
+    dash = "\0"  # a lone dash, standard input, would be taken for a flag without a name
+    try:
+        _, *rest = values([program, *(dash if word == "-" else word for word in argv)])
+    except flags.UnrecognizedFlagError as error:
+        near = difflib.get_close_matches(error.flagname, list(values), 1, 0)
+        raise flags.Error(
+            f"Unknown command line flag {error.flagname!r}; the nearest is --{near[0]}"
+        ) from None
+    for name in values:
+        if values[name].present and isinstance(value := values[name].value, str):
+            value = value.replace(dash, "-")
+            values[name].value = expanded(value) if _PATHS.fullmatch(name) else value
+    return [word.replace(dash, "-") for word in rest]
+
+
+def expanded(path: str) -> str:
+    """A path with its `~` and `$HOME`, which a shell leaves in `--root=~/photos`."""
+    return path if os.path.lexists(path) else os.path.expandvars(os.path.expanduser(path))
+
+
+def say(text, file=None) -> None:
+    """Prints a line; what a terminal would obey, as in the name of a file, is shown as text.
+
+    A line break is one only before two spaces, as lists of problems have it.
+    """
+    from srn_tf.progress import printable
+
+    lines = re.split(r"\n(?=  )", str(text))
+    print("\n".join(map(printable, lines)), file=file or sys.stdout)
+
+
+def _open_closed_streams() -> None:
+    """Where standard streams are closed, what is printed goes nowhere.
+
+    The next file that is opened would get their numbers, and what libraries print.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8"))
+
+
+def _name_a_temporary_folder() -> None:
+    """Where there is none TensorFlow asks for its name all the same, and needs nothing in it."""
+    try:
+        tempfile.gettempdir()
+    except OSError:
+        tempfile.tempdir = os.curdir
+
+
+@contextlib.contextmanager
+def _sigterm_unwinds():
+    """SIGTERM raises inside, unless it is ignored or handled already."""
+
+    def end(number, frame):
+        raise _Terminated
+
+    # Python handles signals in the main thread alone.
+    in_main = threading.current_thread() is threading.main_thread()
+    if not in_main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def require(values: flags.FlagValues, *names: str) -> None:
@@ -165,8 +263,49 @@ def require(values: flags.FlagValues, *names: str) -> None:
 
 
 def _fail(program: str, error: Exception, status: int) -> int:
-    print(f"{program}: {error}", file=sys.stderr)
+    text = str(error)
+    if isinstance(error, OSError) and error.strerror and error.filename is not None:
+        text = f"{os.fsdecode(error.filename)}: {error.strerror}"
+    with contextlib.suppress(OSError):  # nobody listens
+        say(f"{program}: {text}", sys.stderr)
     return status
+
+
+def require_gpu(gpu: str | None) -> None:
+    """Refuses, before anything is loaded, GPUs that cannot be there.
+
+    Raises:
+        UserError: for what is no number, and for numbers beyond NVIDIA's devices.
+    """
+    if gpu is None or gpu.startswith("-"):
+        return
+    words = gpu.split(",")
+    if not all(word.strip().isdecimal() or re.match("GPU-|MIG-", word) for word in words):
+        raise UserError(f"--gpu {gpu}: must be numbers such as 0 or 0,1, or -1 for none")
+    # Elsewhere than on Linux, and in its guest on Windows, devices are not files.
+    if sys.platform != "linux" or os.path.exists("/dev/dxg"):
+        return
+    there = len([name for name in os.listdir("/dev") if re.fullmatch(r"nvidia\d+", name)])
+    numbers = [int(word) for word in words if word.strip().isdecimal()]
+    if not there or max(numbers, default=0) >= there:
+        raise UserError(f"--gpu {gpu}: no such GPU (--gpu -1: none)")
+
+
+def require_checkpoint(path: str | None, model: str | None) -> None:
+    """Refuses, before anything is loaded, a checkpoint that cannot be used.
+
+    Raises:
+        UserError: if there is none, it is of something else, or not of this `model`.
+        OSError: if it cannot be opened.
+    """
+    from srn_tf.checkpoints import archive, places, pytorch, tf1
+
+    if path and (tf1.find(path) or pytorch.find(path)):
+        return
+    path = places.find(path or places.SHIPPED)
+    header = archive.read_header(path)
+    if model is not None and model != header["model"]:
+        raise UserError(f"{path}: holds a model {header['model']}, not {model}")
 
 
 def start_tensorflow(gpu: str | None, threads: int) -> None:
@@ -177,6 +316,7 @@ def start_tensorflow(gpu: str | None, threads: int) -> None:
     Raises:
         UserError: if `gpu` names none that is there.
     """
+    require_gpu(gpu)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ["KERAS_BACKEND"] = "tensorflow"  # inference and export are TensorFlow
     if gpu is not None:
@@ -224,8 +364,13 @@ def start_jax(gpu: str | None) -> None:
 def _quiet_stderr():
     """Holds back what C++ libraries print while they load; shows it if loading fails."""
     sys.stderr.flush()
-    saved = os.dup(2)
-    with tempfile.TemporaryFile() as held:
+    with contextlib.ExitStack() as stack:
+        try:
+            held = stack.enter_context(tempfile.TemporaryFile())
+        except OSError:  # nowhere to hold it
+            yield
+            return
+        saved = os.dup(2)
         os.dup2(held.fileno(), 2)
         try:
             yield

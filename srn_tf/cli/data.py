@@ -7,7 +7,7 @@ import sys
 from absl import flags
 
 from srn_tf import UserError
-from srn_tf.cli.command import FAILURE, USAGE_ERROR, Flags, require, run
+from srn_tf.cli.command import FAILURE, USAGE_ERROR, Flags, require, run, say
 from srn_tf.data.config import DataConfig, FrameRules
 
 PROGRAM = "srn-data"
@@ -27,7 +27,7 @@ _LIST = """finds the pairs in a folder, whatever usual layout it has, and writes
     srn-data list --root GOPRO/train --output gopro.txt
 It knows GOPRO (sharp, blur, blur_gamma), input and target, REDS (train_sharp, train_blur, ...) and
 RealBlur (gt, blur). It tells which files have no partner and which pairs differ in size; both are
-left out, and the exit status is 1.
+left out.
 """
 
 _PACK = """writes the pairs of a data list, decoded, into one file.
@@ -77,20 +77,22 @@ def _list(values: flags.FlagValues) -> int:
         raise UserError(f"{values.output}: exists already; choose another or remove it first")
     from srn_tf.atomic import atomic_file
     from srn_tf.data.layouts import find_pairs
+    from srn_tf.images.files import for_list
 
     found = find_pairs(values.root, values.gamma)
     for path in found.alone:
-        print(f"{path}: no partner", file=sys.stderr)
+        say(f"{path}: no partner", sys.stderr)
     for sharp, blurred in found.of_different_size:
-        print(f"{sharp} and {blurred}: differ in size", file=sys.stderr)
+        say(f"{sharp} and {blurred}: differ in size", sys.stderr)
     left_out = f"without partner: {len(found.alone)}, of different size: "
     left_out += str(len(found.of_different_size))
     if not found.pairs:
         raise UserError(f"{values.root}: no pairs; {left_out}")
     with atomic_file(values.output) as temporary:
-        temporary.write_text("".join(f"{sharp} {blurred}\n" for sharp, blurred in found.pairs))
-    print(f"pairs: {len(found.pairs)}, in {values.output}; {left_out}")
-    return FAILURE if found.alone or found.of_different_size else 0
+        lines = "".join(for_list(f"{sharp} {blurred}\n") for sharp, blurred in found.pairs)
+        temporary.write_text(lines, encoding="utf-8")
+    say(f"pairs: {len(found.pairs)}, in {values.output}; {left_out}")
+    return 0
 
 
 def _pack_flags() -> flags.FlagValues:
@@ -109,11 +111,11 @@ def _pack(values: flags.FlagValues) -> int:
 
     source = PairSource(values.datalist, values.data_root or ".", crop_size=1)
     for note in source.notes:
-        print(note)
+        say(note)
     with progress("packing", len(source)) as advance:
         pack(source, values.output, advance)
     size = os.path.getsize(values.output) / 1e9
-    print(f"pairs: {len(source)}, in {values.output}, {size:.3g} GB")
+    say(f"pairs: {len(source)}, in {values.output}, {size:.3g} GB")
     return 0
 
 
@@ -130,7 +132,7 @@ def _verify(values: flags.FlagValues) -> int:
 
     with progress("verifying", len(PackedSource(values.packed, crop_size=1))) as advance:
         pairs = verify(values.packed, advance)
-    print(f"{values.packed}: pairs: {pairs}, all as they were written")
+    say(f"{values.packed}: pairs: {pairs}, all as they were written")
     return 0
 
 
@@ -157,22 +159,16 @@ def _from(values: flags.FlagValues, kind: str) -> int:
     sequences = getattr(frames, kind)(values.input_path)
     with progress("averaging", sum(sequence.length for sequence in sequences)) as advance:
         counts = frames.write_pairs(sequences, values.output_path, rules, advance)
-    damaged = False
     for sequence, count in zip(sequences, counts, strict=True):
-        print(
+        say(
             f"{sequence.name}: frames: {count.frames}, pairs: {count.pairs}, left out for little "
             f"motion: {count.static}, at scene cuts: {count.scene_cuts}"
         )
-        if count.frames < sequence.length:
-            damaged = True
-            print(
-                f"{PROGRAM}: {sequence.path}: of {sequence.length} frames {count.frames} could be "
-                "read",
-                file=sys.stderr,
-            )
+        if sequence.damage:
+            say(f"{PROGRAM}: {sequence.path}: damaged: {sequence.damage}", sys.stderr)
     list_file = os.path.join(values.output_path, frames.LIST)
-    print(f"pairs: {sum(count.pairs for count in counts)}, in {list_file}")
-    return FAILURE if damaged else 0
+    say(f"pairs: {sum(count.pairs for count in counts)}, in {list_file}")
+    return FAILURE if any(sequence.damage for sequence in sequences) else 0
 
 
 def _blur_flags() -> flags.FlagValues:
@@ -219,7 +215,7 @@ def _blur(values: flags.FlagValues) -> int:
     photos = find_images(values.input_path)
     with progress("blurring", len(photos)) as advance:
         photographs.write_pairs(photos, values.output_path, values.extent, values.seed, advance)
-    print(f"pairs: {len(photos)}, in {os.path.join(values.output_path, pair_list.LIST)}")
+    say(f"pairs: {len(photos)}, in {os.path.join(values.output_path, pair_list.LIST)}")
     return 0
 
 
@@ -267,5 +263,5 @@ def main(argv=None) -> int:
     if name.startswith("-"):
         return run(PROGRAM, SUMMARY, flags.FlagValues(), lambda _: 0, [name, *rest[:-1]])
     words = ", ".join(_COMMANDS)
-    print(f"{PROGRAM}: the first word must be one of {words}, not {name!r}", file=sys.stderr)
+    say(f"{PROGRAM}: the first word must be one of {words}, not {name!r}", sys.stderr)
     return USAGE_ERROR

@@ -1,9 +1,20 @@
 """srn-export: writes a trained network in a format of other programs."""
 
+import os
+
 from absl import flags
 
 from srn_tf import UserError
-from srn_tf.cli.command import Flags, require, run, start_tensorflow
+from srn_tf.atomic import require_writable
+from srn_tf.cli.command import (
+    Flags,
+    require,
+    require_checkpoint,
+    require_gpu,
+    run,
+    say,
+    start_tensorflow,
+)
 from srn_tf.networks.configs import MODELS
 from srn_tf.options import EXPORT_FORMATS, PRECISIONS
 
@@ -45,6 +56,9 @@ def execute(values: flags.FlagValues) -> int:
     size = (values.height, values.width)
     if None in size and any(size):
         raise UserError("--height and --width are needed together")
+    require_gpu(values.gpu)
+    require_checkpoint(values.checkpoint, values.model)
+    require_writable(os.path.dirname(os.path.abspath(values.output_path)))
     start_tensorflow(values.gpu, values.threads)
     from srn_tf.checkpoints.load import load
     from srn_tf.export import export, model_card
@@ -59,7 +73,7 @@ def execute(values: flags.FlagValues) -> int:
         size if all(size) else None,
         values.overwrite,
     )
-    print(f"{name}, {values.precision}, {values.format} in {values.output_path}")
+    say(f"{name}, {values.precision}, {values.format} in {values.output_path}")
     return 0
 
 

@@ -6,7 +6,16 @@ import pathlib
 from absl import flags
 
 from srn_tf import UserError
-from srn_tf.cli.command import Flags, require, run, start_jax, start_tensorflow
+from srn_tf.atomic import require_writable
+from srn_tf.cli.command import (
+    Flags,
+    require,
+    require_checkpoint,
+    run,
+    say,
+    start_jax,
+    start_tensorflow,
+)
 from srn_tf.networks.configs import MODELS
 from srn_tf.options import STORAGE
 
@@ -40,6 +49,8 @@ def execute(values: flags.FlagValues) -> int:
         raise UserError(f"{output}: the name must end in .npz")
     if output.exists():
         raise UserError(f"{output}: exists already; choose another name or remove it first")
+    require_checkpoint(values.checkpoint, values.model)
+    require_writable(output.absolute().parent)
     if os.environ.get("KERAS_BACKEND") == "jax":  # where there may be no TensorFlow
         start_jax(values.gpu)
     else:
@@ -49,7 +60,7 @@ def execute(values: flags.FlagValues) -> int:
 
     name, model, origin = load(values.checkpoint, name=values.model)
     archive.save(output, name, model, {"origin": origin}, storage=values.storage)
-    print(f"{name}, {model.count_params():,} parameters, in {output}")
+    say(f"{name}, {model.count_params():,} parameters, in {output}")
     return 0
 
 

@@ -1,32 +1,48 @@
 """srn-test: deblurs pictures with a trained network, and scores them."""
 
-import os
+import contextlib
 import pathlib
 import sys
+import tempfile
 
 from absl import flags
 
 from srn_tf import UserError
-from srn_tf.cli.command import FAILURE, Flags, require, run, start_tensorflow
+from srn_tf.cli.command import (
+    FAILURE,
+    Flags,
+    require,
+    require_checkpoint,
+    require_gpu,
+    run,
+    say,
+    start_tensorflow,
+)
 from srn_tf.networks.configs import MODELS
 from srn_tf.options import CLASSICAL, PRECISIONS
 
 SUMMARY = """deblurs pictures of any size and format, under the same file name.
 
-    srn-test --input_path photos --output_path restored --report
-A single picture, a pattern in quotes, a text file with a path a line, or a video will do as well.
+    srn-test photos --report
+    srn-test a.jpg b.png holiday.mp4 --output_path restored
+Pictures, folders, patterns in quotes, text files with a path a line, and videos will do. Results go
+to --output_path, or to a folder `restored` beside the first. In a pipeline:
+    srn-test - < blurred.jpg > restored.jpg
 With the sharp pictures, matched by file name, it prints PSNR and SSIM and writes scores.csv:
-    srn-test --input_path blurred --output_path restored --sharp_path sharp
+    srn-test blurred --output_path restored --sharp_path sharp
 The test set of GOPRO, from its list, with a network of your own:
     srn-test --datalist data_lists/gopro_test.txt --data_root GOPRO/test --output_path restored \\
         --checkpoint runs/color
 The benchmark of Köhler et al., against all ground truths of each picture:
-    srn-test --input_path BlurryImages --output_path restored --checkpoint runs/color \\
+    srn-test BlurryImages --output_path restored --checkpoint runs/color \\
         --koehler_path GroundTruth
 For comparison, a classical deconvolution of a motion along a line that you know:
-    srn-test --input_path photos --output_path restored --model wiener --blur_length 9 \\
-        --blur_angle 30
+    srn-test photos --output_path restored --model wiener --blur_length 9 --blur_angle 30
 """
+
+_FORMATS = ("png", "jpg", "webp", "bmp", "tiff", "avif", "heic")
+_PIPE = "-"  # standard input, or output
+_OF_PICTURES = ("sharp_path", "koehler_path", "report", "recursive", "format", "quality")
 
 
 def define_flags() -> flags.FlagValues:
@@ -34,18 +50,27 @@ def define_flags() -> flags.FlagValues:
     define.string(
         "input_path",
         "folder of pictures, one picture, a pattern such as 'photos/*.jpg', a text file (.txt) "
-        "with a path a line, or a video (mp4, mov, avi).",
+        "with a path a line, or a video (mp4, mov, mkv, avi); as words without a flag, several.",
+        short="i",
     )
-    define.string("output_path", "folder for the results.")
-    define.switch("recursive", "look into the folders of --input_path, too.")
-    define.switch("overwrite", "restore pictures again whose result is there.")
-    define.choice(
-        "format",
-        ["png", "jpg", "webp", "bmp", "tiff", "avif", "heic"],
-        "of the results; default: as the input.",
+    define.string(
+        "output_path",
+        "folder for the results, or the file for a single one; default: `restored` beside the "
+        "input.",
+        short="o",
     )
-    define.integer("quality", "of JPEG, WebP, AVIF and HEIC, 1 to 100.", 95, 1, 100)
-    define.real("max_megapixels", "larger pictures are refused, millions of pixels.", 300, 0)
+    define.switch("recursive", "look into the folders of a folder, too.")
+    define.switch("overwrite", "restore again what has a result.")
+    define.choice("format", _FORMATS, "of the results; default: as the input.")
+    define.integer("quality", "of JPEG, WebP, AVIF and HEIC, 1 to 100.", 95, low=1, high=100)
+    define.choice("codec", ("h264", "hevc"), "of videos.", "h264")
+    define.integer(
+        "crf",
+        "quality of videos, 0 (best) to 51; default: no loss is seen, 17 for h264, 20 for hevc.",
+        low=0,
+        high=51,
+    )
+    define.real("max_megapixels", "larger pictures are refused, millions of pixels.", 300.0, low=0)
     define.switch("report", "write report.html, a page to compare before and after with.")
     define.string(
         "sharp_path", "folder of the sharp pictures, by the same file names, to score against."
@@ -59,75 +84,136 @@ def define_flags() -> flags.FlagValues:
     define.checkpoint([*MODELS, *CLASSICAL])
     define.choice(
         "precision",
-        ["auto", *PRECISIONS],
+        ("auto", *PRECISIONS),
         "to compute in; auto: bfloat16 where this machine is faster with it, else float32.",
         "auto",
     )
     define.integer(
         "tile",
-        "longest side in pixels of what the network sees at once; default: by the memory.",
+        "longest side in pixels of what the network sees at once; default: as memory allows.",
     )
     define.integer(
         "batch_size",
         "pictures of equal size to restore at once; default: 8 on a GPU, 1 on a processor.",
         low=1,
     )
-    define.real("blur_length", "length of the motion in pixels; for wiener and richardson_lucy.")
+    define.real(
+        "blur_length", "length of the motion in pixels; for --model wiener and richardson_lucy."
+    )
     define.real(
         "blur_angle",
-        "direction of the motion in degrees, counterclockwise from the row of pixels; for wiener "
-        "and richardson_lucy.",
+        "direction of the motion in degrees, counterclockwise from the row of pixels; for --model "
+        "wiener and richardson_lucy.",
     )
     define.device()
     return define.values
 
 
 def execute(values: flags.FlagValues) -> int:
-    classical = values.model in CLASSICAL
-    source = "datalist" if values.datalist is not None else "input_path"
-    needed = ("blur_length", "blur_angle") if classical else ()
-    require(values, source, "output_path", *needed)
-    from srn_tf.images.video import CODECS
+    from srn_tf.images.video import EXTENSIONS
+    from srn_tf.restoration.jobs import beside
 
-    is_video = pathlib.Path(values[source].value).suffix.lower() in CODECS
-    _refuse_what_has_no_part(values, classical, is_video)
-    jobs = [] if is_video else _find_jobs(values)
+    classical = values.model in CLASSICAL
+    inputs = [*filter(None, [values.input_path]), *values.words]
+    if values.datalist is not None:
+        require(values, "datalist", "output_path")
+    elif not inputs:
+        require(values, "input_path")
+    if classical:
+        require(values, "blur_length", "blur_angle")
+    videos = [path for path in inputs if pathlib.Path(path).suffix.lower() in EXTENSIONS]
+    pictures = [path for path in inputs if path not in videos]
+    piped = _PIPE in (*inputs, values.output_path)
+    _refuse_what_has_no_part(values, classical, inputs, videos, piped)
+    # What can be known is found out before TensorFlow takes its seconds, and a network its hours.
+    if piped:
+        _check_network(values, classical)
+        return _deblur_pipe(values, classical, inputs)
+    output = values.output_path or beside(inputs)
+    jobs = _find_jobs(values, pictures, output) if pictures or values.datalist else []
+    clips = _find_videos(values, videos, output, alone=not jobs)
+    _check_network(values, classical)
+    _require_room(jobs, clips)
+    if not values.output_path:
+        say(f"results go to {output}")
     start_tensorflow(values.gpu, values.threads)
     deblurrer = _create_deblurrer(values, classical)
-    if is_video:
-        return _deblur_video(values, deblurrer)
-    return _deblur_pictures(values, deblurrer, jobs)
+    statuses = [_deblur_pictures(values, deblurrer, jobs, inputs, output)] if jobs else []
+    statuses += [_deblur_video(values, deblurrer, *clip) for clip in clips]
+    return max(statuses)
 
 
-def _refuse_what_has_no_part(values: flags.FlagValues, classical: bool, is_video: bool) -> None:
+def _refuse_what_has_no_part(
+    values: flags.FlagValues, classical: bool, inputs, videos, piped: bool
+) -> None:
     """Raises UserError for a flag that would change nothing."""
-    pairs = ("sharp_path", "koehler_path", "report", "recursive", "format", "quality")
     rules = [
         (classical, f"--model {values.model}", ("checkpoint", "precision", "tile", "batch_size")),
         (not classical, "a network", ("blur_length", "blur_angle")),
-        (values.datalist, "--datalist", ("input_path", "sharp_path", "recursive", "koehler_path")),
+        (values.datalist, "--datalist", ("sharp_path", "recursive", "koehler_path")),
         (not values.datalist, "--input_path", ("data_root",)),
         (values.koehler_path, "--koehler_path", ("sharp_path",)),
-        (is_video, "a video", (*pairs, "max_megapixels", "batch_size")),
+        (videos, "a video", (*_OF_PICTURES, "max_megapixels", "batch_size")),
+        (not videos, "pictures", ("codec", "crf")),
+        (piped, "standard input or output", (*_OF_PICTURES[:4], "datalist", "overwrite")),
     ]
     for applies, what, others in rules:
+        # Beside pictures, what is theirs has a part.
+        applies = applies and not (what == "a video" and len(videos) < len(inputs))
         for name in others:
             if applies and values[name].present:
                 raise UserError(f"--{name} has no part beside {what}")
+    if values.datalist and inputs:
+        raise UserError(f"{inputs[0]}: an input has no part beside --datalist")
 
 
-def _find_jobs(values: flags.FlagValues) -> list:
+def _check_network(values: flags.FlagValues, classical: bool) -> None:
+    require_gpu(values.gpu)
+    if classical:
+        return
+    from srn_tf.restoration.tiling import SMALLEST_TILE
+
+    if values.tile is not None and values.tile < SMALLEST_TILE:
+        raise UserError(f"tile must be at least {SMALLEST_TILE} pixels, not {values.tile}")
+    require_checkpoint(values.checkpoint, values.model)
+
+
+def _find_jobs(values: flags.FlagValues, inputs, output) -> list:
     from srn_tf.restoration.jobs import find_jobs, jobs_of_list
 
     extension = values.format and f".{values.format}"
     if values.datalist:
-        return jobs_of_list(values.datalist, values.data_root or ".", values.output_path, extension)
+        return jobs_of_list(values.datalist, values.data_root or ".", output, extension)
     for path in (values.sharp_path, values.koehler_path):
         if path and not pathlib.Path(path).is_dir():
             raise UserError(f"{path}: no such folder of sharp pictures")
-    return find_jobs(
-        values.input_path, values.output_path, values.recursive, extension, values.sharp_path
-    )
+    return find_jobs(inputs, output, values.recursive, extension, values.sharp_path)
+
+
+def _find_videos(values: flags.FlagValues, videos, output, alone: bool) -> list[tuple]:
+    """(source, target) of each video, which can be read and written as asked for."""
+    from srn_tf.images.video import Video
+    from srn_tf.restoration.video import find_target
+
+    found = {}
+    for path in map(pathlib.Path, videos):
+        if not path.is_file():
+            raise UserError(f"{path}: no such file")
+        target = find_target(path, output, values.codec, alone and len(videos) == 1)
+        if target in found:
+            raise UserError(f"{path} and {found[target]} would both become {target}")
+        with Video(path):
+            found[target] = path
+    return [(source, target) for target, source in found.items()]
+
+
+def _require_room(jobs, clips) -> None:
+    """Raises OSError if a folder of results cannot be written."""
+    from srn_tf.atomic import require_writable
+
+    targets = [*(job.target for job in jobs), *(target for _, target in clips)]
+    for folder in dict.fromkeys(target.parent for target in targets):
+        require_writable(folder)
 
 
 def _create_deblurrer(values: flags.FlagValues, classical: bool):
@@ -141,16 +227,54 @@ def _create_deblurrer(values: flags.FlagValues, classical: bool):
     return deblurrer
 
 
-def _deblur_pictures(values: flags.FlagValues, deblurrer, jobs) -> int:
+def _deblur_pipe(values: flags.FlagValues, classical: bool, inputs) -> int:
+    """Restores the picture of standard input, or writes it to standard output, or both."""
+    from srn_tf.images.files import extension_of
+    from srn_tf.restoration.batch import deblur_files, explain
+    from srn_tf.restoration.jobs import Job
+
+    if len(inputs) != 1:
+        raise UserError("with standard input or output there is one picture")
+    written = values.output_path in (None, _PIPE)
+    if written and sys.stdout.isatty():
+        raise UserError("standard output is a terminal; add > FILE, or --output_path")
+    with tempfile.TemporaryDirectory() as folder:
+        source = pathlib.Path(inputs[0])
+        if inputs[0] == _PIPE:
+            content = sys.stdin.buffer.read()
+            source = pathlib.Path(folder, f"input{extension_of(content)}")
+            source.write_bytes(content)
+        ending = f".{values.format}" if values.format else source.suffix
+        target = pathlib.Path(folder, f"output{ending}")
+        target = target if written else pathlib.Path(values.output_path)
+        with contextlib.redirect_stdout(sys.stderr):  # the picture alone goes to standard output
+            start_tensorflow(values.gpu, values.threads)
+            deblurrer = _create_deblurrer(values, classical)
+            rules = {"quality": values.quality, "max_megapixels": values.max_megapixels}
+            jobs = [Job(source.name, source, target)]
+            (result,) = deblur_files(deblurrer, jobs, overwrite=True, **rules)
+            for note in result.notes:
+                say(note)
+        if result.error:
+            raise UserError(explain(result).replace(str(source), inputs[0]))
+        if written:
+            sys.stdout.buffer.write(target.read_bytes())
+            sys.stdout.buffer.flush()
+    return 0
+
+
+def _deblur_pictures(values: flags.FlagValues, deblurrer, jobs, inputs, output) -> int:
     import tensorflow as tf
 
     from srn_tf.restoration.folder import restore_folder
+    from srn_tf.restoration.jobs import names_a_picture
 
-    name = pathlib.Path(values.datalist or values.input_path).resolve().name
+    name = pathlib.Path(values.datalist or inputs[0]).resolve().name
+    folder = jobs[0].target.parent if names_a_picture(output) else pathlib.Path(output)
     summary = restore_folder(
         deblurrer,
         jobs,
-        values.output_path,
+        folder,
         overwrite=values.overwrite,
         quality=values.quality,
         max_megapixels=values.max_megapixels,
@@ -158,52 +282,51 @@ def _deblur_pictures(values: flags.FlagValues, deblurrer, jobs) -> int:
         report_title=f"{name}, deblurred" if values.report else None,
         koehler_path=values.koehler_path,
     )
-    _print(summary, values.output_path)
+    _print(summary, folder, output)
     return FAILURE if summary.errors else 0
 
 
-def _print(summary, output_path: str) -> None:
+def _print(summary, folder: pathlib.Path, output) -> None:
     from srn_tf.evaluation.scores import print_table
 
     if summary.scores:
         print_table(summary.scores, summary.means)
-        print(f"scores in {os.path.join(output_path, 'scores.csv')} and scores.json")
+        say(f"scores in {folder / 'scores.csv'} and scores.json")
     if summary.report:
-        print(f"report in {summary.report}")
+        say(f"report in {summary.report}")
     for note in summary.notes:
-        print(note)
+        say(note)
     before = f"; there before: {summary.there_before} (--overwrite restores them again)"
-    print(
-        f"pictures deblurred: {summary.restored}, in {output_path}"
+    say(
+        f"pictures deblurred: {summary.restored}, in {output}"
         f"{before if summary.there_before else ''}"
     )
     for error in summary.errors:
-        print(f"srn-test: {error}", file=sys.stderr)
+        say(f"srn-test: {error}", sys.stderr)
 
 
-def _deblur_video(values: flags.FlagValues, deblurrer) -> int:
+def _deblur_video(values: flags.FlagValues, deblurrer, source, target) -> int:
     from srn_tf.images.video import Video
     from srn_tf.progress import progress
     from srn_tf.restoration.video import deblur_video
 
-    source = pathlib.Path(values.input_path)
-    target = pathlib.Path(values.output_path, source.name)
-    if target.exists():
-        if target.samefile(source):
-            raise UserError(f"{target}: is the video to read, and would be overwritten")
-        if not values.overwrite:
-            print(f"{target}: there before (--overwrite restores it again)")
-            return 0
-    expected = Video(source).frames
-    with progress("deblurring", expected) as advance:
-        frames = deblur_video(deblurrer, source, target, advance)
-    print(f"frames deblurred: {frames}, in {target}; sound is not kept")
-    if frames < expected:
-        print(f"srn-test: {source}: of {expected} frames {frames} could be read", file=sys.stderr)
+    if target.exists() and not values.overwrite:
+        say(f"{target}: there before (--overwrite restores it again)")
+        return 0
+    with (
+        Video(source) as video,
+        progress("deblurring" + " (about)" * video.count_is_estimate, video.count) as advance,
+    ):
+        result = deblur_video(deblurrer, video, target, values.codec, values.crf, advance)
+    for note in result.notes:
+        say(f"{source.name}: {note}")
+    say(f"frames deblurred: {result.frames}, in {target}")
+    if result.damage:
+        say(f"srn-test: {source}: damaged: {result.damage}", sys.stderr)
         return FAILURE
     return 0
 
 
 def main(argv=None) -> int:
     """The command; gives its exit status."""
-    return run("srn-test", SUMMARY, define_flags(), execute, argv)
+    return run("srn-test", SUMMARY, define_flags(), execute, argv, words="pictures and videos")

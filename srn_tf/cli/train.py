@@ -6,7 +6,17 @@ import os
 from absl import flags
 
 from srn_tf import UserError
-from srn_tf.cli.command import Flags, require, run, start_jax, start_tensorflow
+from srn_tf.atomic import require_writable
+from srn_tf.checkpoints import places
+from srn_tf.cli.command import (
+    Flags,
+    require,
+    require_checkpoint,
+    require_gpu,
+    run,
+    start_jax,
+    start_tensorflow,
+)
 from srn_tf.data.config import PATHS, DataConfig
 from srn_tf.networks.configs import MODELS, model_config
 from srn_tf.options import BACKENDS, DECAYS, DEVICE_DATA, LIGHTS, LOSSES, PRECISIONS, TARGETS
@@ -216,10 +226,29 @@ def _backend(values: flags.FlagValues) -> str:
     return backend
 
 
+def _require_run_folder(values: flags.FlagValues) -> None:
+    """Refuses, before anything is loaded, a folder that the run could not begin in.
+
+    Raises:
+        UserError, OSError: as `training.run_folder.RunFolder`.
+    """
+    if os.environ.get("TF_CONFIG"):  # the chief of a cluster has it, and other processes see it
+        return
+    require_gpu(values.gpu)
+    if values.init_from:
+        require_checkpoint(values.init_from, values.model)
+    require_writable(values.run_dir)
+    if os.path.exists(os.path.join(values.run_dir, places.LOCK)):
+        places.lock(values.run_dir).release()
+    if not values.resume:
+        places.require_new(values.run_dir)
+
+
 def execute(values: flags.FlagValues) -> int:
     _refuse_contradictions(values)
     require(values, "run_dir")
     config = training_config(values)
+    _require_run_folder(values)
     if _backend(values) == "jax":
         start_jax(values.gpu)
     else:

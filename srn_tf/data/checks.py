@@ -1,5 +1,7 @@
 """Checks of training data, before the first step, and how they are refused."""
 
+import os
+
 import numpy as np
 
 from srn_tf import UserError
@@ -10,10 +12,11 @@ _SHOWN = 10
 
 def path_problem(path: str) -> str:
     """Why a data list cannot hold a path; empty if it can."""
+    text = os.fsencode(path).decode("utf-8", "replace")
     rules = [
-        (len(path.split()) == 1, "with spaces"),
-        (not path.startswith("#"), "that begins with #, as comments do"),
-        (path.encode(errors="ignore").decode() == path, "that is not UTF-8"),
+        (len(text.split()) == 1, "with spaces"),
+        (not text.startswith("#"), "that begins with #, as comments do"),
+        ("\ufffd" not in text, "that is not UTF-8"),
     ]
     return next((f"{path}: a list cannot hold a path {what}" for ok, what in rules if not ok), "")
 

@@ -18,13 +18,12 @@ from srn_tf.data.camera_shake import from_light, to_light
 from srn_tf.data.checks import path_problem
 from srn_tf.data.config import FrameRules
 from srn_tf.data.pair_list import LIST
-from srn_tf.images.files import EXTENSIONS, find_images
+from srn_tf.images.files import EXTENSIONS, find_images, for_list
 from srn_tf.images.rgb import read_rgb, write_image
-from srn_tf.images.video import CODECS, Video
+from srn_tf.images.video import EXTENSIONS as VIDEOS
+from srn_tf.images.video import Frame, Video
 
 _THUMBNAIL = (32, 32)
-# Those that can be written, and some that can be read.
-_VIDEOS = (*CODECS, ".mkv", ".webm", ".m4v", ".mpg", ".mts")
 _SMALLEST_SIDE = 12  # in pixels; optical flow needs it
 _FLOW_SIDE = 640  # optical flow is computed at this size, in pixels, which takes noise away
 
@@ -103,17 +102,19 @@ def _gray(frame: np.ndarray) -> np.ndarray:
     return cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class Sequence:
     """Consecutive frames: those of a video, or of a folder of pictures in the order of numbers.
 
     Attributes:
         path: of the video or folder.
-        length: how many frames it should have.
+        length: how many frames it has; an estimate, for some videos.
+        damage: what the decoder met in a video, once its frames are read; or None.
     """
 
     path: pathlib.Path
     length: int
+    damage: str | None = None
 
     @property
     def name(self) -> str:
@@ -128,9 +129,9 @@ class Sequence:
             UserError: if a picture cannot be read, or differs from the first one in size.
         """
         if not self.path.is_dir():
-            video = Video(self.path)
-            while (frame := video.read()) is not None:
-                yield frame
+            with Video(self.path) as video:
+                yield from (item.pixels for item in video if isinstance(item, Frame))
+                self.damage = video.damage
             return
         shape = None
         for path in sorted(find_images(self.path), key=_by_numbers):
@@ -157,10 +158,14 @@ def videos(path) -> list[Sequence]:
     paths = [path]
     if path.is_dir():
         visible = (file for file in path.iterdir() if not file.name.startswith("."))
-        paths = sorted(file for file in visible if file.suffix.lower() in _VIDEOS)
+        paths = sorted(file for file in visible if file.suffix.lower() in VIDEOS)
     if not paths:
-        raise UserError(f"{path}: no videos in this folder ({', '.join(_VIDEOS)})")
-    return [Sequence(path, Video(path).frames) for path in paths]
+        raise UserError(f"{path}: no videos in this folder ({', '.join(VIDEOS)})")
+    found = []
+    for path in paths:
+        with Video(path) as video:
+            found.append(Sequence(path, video.count or 0))
+    return found
 
 
 def folders_of_frames(path) -> list[Sequence]:
@@ -221,7 +226,9 @@ def write_pairs(sequences: list[Sequence], folder, rules: FrameRules, advance=la
             counts = [dataclasses.asdict(counts) for counts in found]
             total = ", ".join(f"{name}: {sum(c[name] for c in counts)}" for name in counts[0])
             raise UserError(f"no pair could be made of {', '.join(names)}; {total}")
-        (temporary / LIST).write_text("".join(f"{line}\n" for line in lines))
+        (temporary / LIST).write_text(
+            for_list("".join(f"{line}\n" for line in lines)), encoding="utf-8"
+        )
     return found
 
 

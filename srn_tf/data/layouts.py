@@ -11,6 +11,7 @@ first word.
 
 import dataclasses
 import pathlib
+import unicodedata
 
 from srn_tf import UserError
 from srn_tf.data.checks import path_problem, refuse
@@ -65,7 +66,8 @@ def find_pairs(root, gamma: bool = False) -> FoundPairs:
         key = (
             place.parent,
             folders.get(place.name, place.name),
-            path.relative_to(place).with_name(stem),
+            # Composed, as one of two copies may have been on a Mac.
+            unicodedata.normalize("NFC", str(path.relative_to(place).with_name(stem))),
         )
         side = sharp if place.name in folders else blurred
         if key in side:

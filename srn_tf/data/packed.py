@@ -193,9 +193,16 @@ def _opened(path):
     """
     try:
         with zipfile.ZipFile(path) as archive:
+            # Nothing in it takes more than its place in the file.
+            if any(info.compress_type != zipfile.ZIP_STORED for info in archive.infolist()):
+                raise UserError("it is compressed")
             content = json.loads(archive.read(_DIRECTORY))
             if content["format"] != _FORMAT:
                 raise UserError(f"{content['format']} instead of {_FORMAT}")
+            for field in ("names", "notes"):
+                texts = content[field]
+                if type(texts) is not list or not all(type(text) is str for text in texts):
+                    raise UserError(f"{field} must be a list of texts")
             yield archive, content
     except OSError as error:
         reason = error.strerror or f"damaged: {error}"

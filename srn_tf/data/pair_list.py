@@ -15,6 +15,7 @@ import numpy as np
 from srn_tf import UserError
 from srn_tf.data.checks import check_headers, refuse, refuse_if_small
 from srn_tf.data.examples import content_mark, random_crop
+from srn_tf.images.files import as_stored, from_list, read_lines
 from srn_tf.images.rgb import read_rgb
 
 _SAMPLED = 9
@@ -42,10 +43,7 @@ def read_list(path, root) -> list[Pair]:
             paths and for missing files: how many there are, and the first ten as file:line.
     """
     path, root = pathlib.Path(path), pathlib.Path(root)
-    try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read as a data list ({error})") from None
+    lines = read_lines(path)
     try:
         os.scandir(root).close()
     except OSError as error:
@@ -59,7 +57,8 @@ def read_list(path, root) -> list[Pair]:
         if len(words) != 2:
             problems.append(f"{where}: expected `sharp blurred`, found {len(words)} words")
             continue
-        pair = Pair(root / words[0], root / words[1], where, " ".join(words))
+        sharp, blurred = (as_stored(root / from_list(word)) for word in words)
+        pair = Pair(sharp, blurred, where, " ".join(words))
         missing = [file for file in (pair.sharp, pair.blurred) if not os.path.isfile(file)]
         problems += [f"{where}: no such file: {file}" for file in missing]
         pairs.append(pair)

@@ -13,7 +13,7 @@ from srn_tf.data.camera_shake import shake
 from srn_tf.data.checks import check_headers, path_problem, refuse, refuse_if_small
 from srn_tf.data.examples import content_mark, random_corner
 from srn_tf.data.pair_list import LIST
-from srn_tf.images.files import find_images
+from srn_tf.images.files import find_images, for_list
 from srn_tf.images.rgb import read_rgb, write_image
 
 # Frames of videos and quick snaps see a short, nearly straight piece of what a hand does.
@@ -122,4 +122,4 @@ def write_pairs(photos, folder, extent: float, seed: int, advance=lambda: None) 
             write_image(temporary / "blur" / name, blurred)
             advance()
         lines = (f"sharp/{name} blur/{name}\n" for name in names)
-        (temporary / LIST).write_text("".join(lines))
+        (temporary / LIST).write_text(for_list("".join(lines)), encoding="utf-8")

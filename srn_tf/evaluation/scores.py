@@ -24,6 +24,7 @@ from srn_tf import UserError
 from srn_tf.atomic import atomic_file
 from srn_tf.evaluation.metrics import psnr, ssim, ssim_luma, ssim_matlab3d
 from srn_tf.images.rgb import read_rgb
+from srn_tf.progress import printable
 
 METRICS = {"psnr": psnr, "ssim": ssim, "ssim_luma": ssim_luma, "ssim_matlab3d": ssim_matlab3d}
 _SHOWN = 50
@@ -120,7 +121,11 @@ def write_csv(path, rows: list[dict], means: list[dict]) -> None:
         writer = csv.DictWriter(file, fieldnames=list(rows[0]), extrasaction="ignore")
         writer.writeheader()
         for row in (*rows, *means):
-            writer.writerow({k: f"{v:.6f}" if isinstance(v, float) else v for k, v in row.items()})
+            name = row["name"]
+            if name.startswith(("=", "+", "-", "@", "\t", "\r")):
+                name = f"./{name}"  # the same file, which no spreadsheet takes for a formula
+            row = {k: f"{v:.6f}" if isinstance(v, float) else v for k, v in row.items()}
+            writer.writerow(row | {"name": name})
 
 
 def write_json(path, rows: list[dict], means: list[dict]) -> None:
@@ -162,4 +167,4 @@ def _cell(column: str, value) -> Text:
     # Text, because rich would take [brackets] in a file name for its markup.
     if isinstance(value, float):
         return Text(f"{value:.{2 if column.endswith('psnr') else 4}f}")
-    return Text(str(value))
+    return Text(printable(value))

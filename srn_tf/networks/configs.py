@@ -7,10 +7,12 @@ configuration can be read, without starting Keras or TensorFlow.
 import dataclasses
 
 from srn_tf import UserError
-from srn_tf.options import check_rules
+from srn_tf.options import check_rules, check_types
 
 BLOCKS = ("residual", "plain")
 RECURRENCES = ("none", "conv", "sum", "rnn", "lstm")
+# Far beyond what anybody trains; a file that says more is forged.
+_WIDEST, _MOST_BLOCKS = 4096, 1000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,14 +66,20 @@ class SRNConfig:
         object.__setattr__(self, "widths", tuple(self.widths))
         if not isinstance(self.blocks, int):
             object.__setattr__(self, "blocks", tuple(self.blocks))
+        check_types(self)
         rules = [
             ("channels", self.channels in (1, 3), "1 or 3"),
             ("kernel_size", self.kernel_size in (1, 3, 5, 7), "1, 3, 5 or 7"),
-            ("widths", self.widths and min(self.widths) >= 1, "one or more positive numbers"),
+            (
+                "widths",
+                1 <= len(self.widths) <= 6 and 1 <= min(self.widths) <= max(self.widths) <= _WIDEST,
+                f"1 to 6 numbers of 1 to {_WIDEST}",
+            ),
             (
                 "blocks",
-                len(self.blocks_of_levels) == len(self.widths) and min(self.blocks_of_levels) >= 1,
-                "1 or more, or such a number for each of the widths",
+                len(self.blocks_of_levels) == len(self.widths)
+                and 1 <= min(self.blocks_of_levels) <= max(self.blocks_of_levels) <= _MOST_BLOCKS,
+                f"1 to {_MOST_BLOCKS}, or such a number for each of the widths",
             ),
             ("block", self.block in BLOCKS, f"one of {', '.join(BLOCKS)}"),
             ("stride", self.stride in (1, 2), "1 or 2"),
@@ -106,6 +114,12 @@ class SRNConfig:
         """Height and width of the input must be multiples of this (16 in the paper's network)."""
         return 2 ** (self.scales - 1) * self.stride ** (len(self.widths) - 1) * self.patch
 
+    @property
+    def least_parameters(self) -> int:
+        """A lower bound of the parameters: the kernels of the blocks of encoder and decoder."""
+        kernels = sum(4 * self.blocks * (self.kernel_size * width) ** 2 for width in self.widths)
+        return kernels * (1 if self.shared else self.scales)
+
 
 @dataclasses.dataclass(frozen=True)
 class MSCNNConfig:
@@ -126,13 +140,14 @@ class MSCNNConfig:
     scales: int = 3
 
     def __post_init__(self):
+        check_types(self)
         check_rules(
             self,
             [
                 ("channels", self.channels in (1, 3), "1 or 3"),
                 ("kernel_size", self.kernel_size in (1, 3, 5, 7), "1, 3, 5 or 7"),
-                ("width", self.width >= 1, "1 or more"),
-                ("blocks", self.blocks >= 1, "1 or more"),
+                ("width", 1 <= self.width <= _WIDEST, f"1 to {_WIDEST}"),
+                ("blocks", 1 <= self.blocks <= _MOST_BLOCKS, f"1 to {_MOST_BLOCKS}"),
                 ("scales", 1 <= self.scales <= 5, "1 to 5"),
             ],
         )
@@ -148,6 +163,11 @@ class MSCNNConfig:
     def size_multiple(self) -> int:
         """Height and width of the input must be multiples of this."""
         return 2 ** (self.scales - 1)
+
+    @property
+    def least_parameters(self) -> int:
+        """A lower bound of the parameters: the kernels of the blocks."""
+        return self.scales * self.blocks * 2 * (self.kernel_size * self.width) ** 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -166,11 +186,16 @@ class PSSNSCConfig:
 
     def __post_init__(self):
         object.__setattr__(self, "widths", tuple(self.widths))
+        check_types(self)
         check_rules(
             self,
             [
                 ("channels", self.channels in (1, 3), "1 or 3"),
-                ("widths", len(self.widths) == 3 and min(self.widths) >= 1, "3 positive numbers"),
+                (
+                    "widths",
+                    len(self.widths) == 3 and 1 <= min(self.widths) <= max(self.widths) <= _WIDEST,
+                    f"3 numbers of 1 to {_WIDEST}",
+                ),
                 ("scales", 1 <= self.scales <= 5, "1 to 5"),
             ],
         )
@@ -186,6 +211,11 @@ class PSSNSCConfig:
     def size_multiple(self) -> int:
         """Height and width of the input must be multiples of this."""
         return 2 ** (self.scales + 1)
+
+    @property
+    def least_parameters(self) -> int:
+        """A lower bound of the parameters: one 3x3 kernel of each level at each scale."""
+        return self.scales * sum(9 * width**2 for width in self.widths)
 
 
 ARCHITECTURES = {"srn": SRNConfig, "mscnn": MSCNNConfig, "pss_nsc": PSSNSCConfig}

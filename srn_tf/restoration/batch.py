@@ -14,6 +14,7 @@ from srn_tf import UserError
 from srn_tf.images.picture import MAX_MEGAPIXELS, QUALITY, Picture
 from srn_tf.images.read import read_picture
 from srn_tf.images.write import write_picture
+from srn_tf.progress import printable
 from srn_tf.restoration.jobs import Job
 
 _LOG = logging.getLogger("srn_tf")
@@ -158,7 +159,9 @@ def _restore(deblurrer, pictures) -> tuple[list, float]:
     try:
         restored = list(deblurrer.deblur_batch(np.stack([p.pixels for p in pictures])))
     except Exception as error:  # one picture must not end the others' work
-        restored = [error] * len(pictures)
+        restored = [error]
+        if len(pictures) > 1:
+            restored = [_restore(deblurrer, [picture])[0][0] for picture in pictures]
     return restored, (time.perf_counter() - start) / len(pictures)
 
 
@@ -174,7 +177,8 @@ def _result(job: Job, future) -> Result:
     except Exception as error:
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise
-        if not isinstance(error, UserError | OSError | MemoryError):  # a mistake of our own
+        if not isinstance(error, UserError | OSError | MemoryError | FloatingPointError):
+            # A mistake of our own.
             _LOG.error("%s: %s", job.source, type(error).__name__, exc_info=error)
         return Result(job, error=error)
 
@@ -183,6 +187,4 @@ def explain(result: Result) -> str:
     """One line: the file, and why it failed."""
     error, source = result.error, str(result.job.source)
     text = str(error) or type(error).__name__
-    text = text if source in text else f"{source}: {text}"
-    # A name may hold a line break, or what a terminal obeys.
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    return printable(text if source in text else f"{source}: {text}")

@@ -7,7 +7,15 @@ import pathlib
 
 from srn_tf import UserError
 from srn_tf.data.pair_list import read_list
-from srn_tf.images.files import EXTENSIONS, find_images, format_of, pictures_among
+from srn_tf.images.files import (
+    EXTENSIONS,
+    as_stored,
+    find_images,
+    format_of,
+    from_list,
+    pictures_among,
+    read_lines,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,15 +35,17 @@ class Job:
 
 
 def find_jobs(
-    input_path, output_path, recursive: bool = False, extension: str | None = None, sharp_path=None
+    inputs, output_path, recursive: bool = False, extension: str | None = None, sharp_path=None
 ) -> list[Job]:
     """The pictures that a user means.
 
     Args:
-        input_path: a picture; a folder, of which hidden files and what is no picture are left out;
-            a pattern such as `photos/*.jpg`; or a text file (.txt) with a path a line, relative to
-            the current folder. Results keep their place below the folder that all have in common.
-        output_path: folder of the results; what is in it is never taken as input.
+        inputs: a path, or several. Each is a picture; a folder, of which hidden files and what is
+            no picture are left out; a pattern such as `photos/*.jpg`; or a text file (.txt) with a
+            path a line, relative to the current folder. Results keep their place below the folder
+            that all have in common.
+        output_path: folder of the results; what is in it is never taken as input. For a single
+            picture also the file to write, if it has the extension of a picture.
         recursive: whether to look into the folders of a folder.
         extension: of the results, such as ".png"; by default that of each picture.
         sharp_path: folder of sharp pictures under the names of the blurred ones.
@@ -44,20 +54,26 @@ def find_jobs(
         UserError: if there is nothing to read, or a result would replace a picture or another
             result.
     """
-    text, path = str(input_path), pathlib.Path(input_path)
-    if path.is_dir():
-        sources, root = find_images(path, recursive), path
-    elif path.is_file():
-        sources = _read_paths(path) if path.suffix.lower() == ".txt" else [path]
-        root = _common_folder(sources)
-    elif glob.has_magic(text):
-        found = map(pathlib.Path, glob.glob(text, recursive=True))
-        sources = pictures_among([file for file in found if file.is_file()], text)
-        if not sources:
-            raise UserError(f"{text}: no pictures of this pattern ({', '.join(EXTENSIONS)})")
-        root = _common_folder(sources)
-    else:
-        raise UserError(f"{text}: no such file or folder")
+    inputs = [inputs] if isinstance(inputs, str | os.PathLike) else list(inputs)
+    if len(inputs) > 1:  # a shell's `photos/*` names the results of before, too
+        output = os.path.realpath(output_path)
+        inputs = [path for path in inputs if os.path.realpath(path) != output] or inputs
+    found = [_sources(path, recursive) for path in inputs]
+    sources = list(dict.fromkeys(source for group in found for source in group))
+    (first, *others) = inputs
+    root = first if not others and os.path.isdir(first) else _common_folder(sources)
+    text = ", ".join(map(str, inputs))
+    sharp_of = (lambda name: None) if sharp_path is None else _sharp_in(sharp_path)
+    if names_a_picture(output_path):
+        if len(sources) > 1:
+            raise UserError(
+                f"{output_path}: is the name of one picture, and there are {len(sources)}"
+            )
+        if extension and pathlib.Path(output_path).suffix.lower() != extension:
+            raise UserError(f"{output_path}: does not end in {extension}, the format asked for")
+        output_path, name = os.path.split(output_path)
+        sharp = [sharp_of(pathlib.Path(source).name) for source in sources]
+        return _jobs([name], sources, sharp, output_path or ".", pathlib.Path(name).suffix)
     output = os.path.realpath(output_path)
     if output == os.path.realpath(root):
         raise UserError(f"{output_path}: is the folder of the input; choose another")
@@ -66,8 +82,47 @@ def find_jobs(
         raise UserError(f"{text}: all pictures in it are in {output_path}, of the results")
     absolute_root = os.path.abspath(root)
     names = [os.path.relpath(os.path.abspath(source), absolute_root) for source in sources]
-    sharp = [None if sharp_path is None else pathlib.Path(sharp_path, name) for name in names]
-    return _jobs(names, sources, sharp, output_path, extension)
+    return _jobs(names, sources, list(map(sharp_of, names)), output_path, extension)
+
+
+def names_a_picture(path) -> bool:
+    """Whether an output is a file to write rather than a folder."""
+    path = pathlib.Path(path)
+    return path.suffix.lower() in EXTENSIONS and not path.is_dir()
+
+
+def beside(inputs) -> pathlib.Path:
+    """Where results go if nobody says: the folder `restored` beside the first input."""
+    path = os.path.normpath(inputs[0])
+    if os.path.basename(path) in (os.curdir, os.pardir):
+        path = os.path.abspath(path)
+    while glob.has_magic(path) and not os.path.exists(path):
+        path = os.path.dirname(path)
+        if not glob.has_magic(path):
+            return pathlib.Path(path, "restored")
+    return pathlib.Path(os.path.dirname(path), "restored")
+
+
+def _sources(given, recursive: bool) -> list[pathlib.Path]:
+    """The pictures that one word of the user's means."""
+    text, path = str(given), as_stored(given)
+    if path.is_dir():
+        return find_images(path, recursive)
+    if path.is_file():
+        return _read_paths(path) if path.suffix.lower() == ".txt" else [path]
+    if path.exists():
+        raise UserError(f"{text}: is neither a file nor a folder")
+    if not glob.has_magic(text):
+        raise UserError(f"{text}: no such file or folder")
+    found = sorted(map(pathlib.Path, glob.glob(text, recursive=True)))
+    if found := pictures_among([file for file in found if file.is_file()], text):
+        return found
+    raise UserError(f"{text}: no pictures of this pattern ({', '.join(EXTENSIONS)})")
+
+
+def _sharp_in(folder):
+    """A function from the name of a picture to its sharp one."""
+    return lambda name: as_stored(pathlib.Path(folder, name))
 
 
 def jobs_of_list(datalist, data_root, output_path, extension: str | None = None) -> list[Job]:
@@ -86,18 +141,16 @@ def jobs_of_list(datalist, data_root, output_path, extension: str | None = None)
 
 
 def _read_paths(path: pathlib.Path) -> list[pathlib.Path]:
-    try:
-        # Names need not be valid text.
-        lines = path.read_text(encoding="utf-8-sig", errors="surrogateescape").split("\n")
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read as a list of paths ({error})") from None
     sources = {}  # in their order, each once
-    for number, line in enumerate(lines, start=1):
-        if not (line := line.removesuffix("\r")).strip():
+    # Names need not be valid text.
+    for number, line in enumerate(read_lines(path, errors="surrogateescape"), start=1):
+        if not line.strip():
             continue
-        if "\0" in line or os.path.isdir(line):
+        source = as_stored(from_list(line)) if "\0" not in line else None
+        # A missing one is named when it is read. A pipe would be waited for, a device never end.
+        if source is None or (source.exists() and not source.is_file()):
             raise UserError(f"{path}:{number}: {line!r} is not the path of a picture")
-        sources[pathlib.Path(line)] = None
+        sources[source] = None
     if not sources:
         raise UserError(f"{path}: no paths in this file")
     return list(sources)

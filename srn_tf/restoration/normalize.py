@@ -23,6 +23,7 @@ def restore_arrays(
 
     Raises:
         UserError: for arrays that are no such pictures.
+        FloatingPointError: if what `restore` gives is not finite.
     """
     if images.ndim == 4 and images.shape[-1] == stacked > 4:
         peak = _peak(images)
@@ -69,6 +70,8 @@ def _peak(images: np.ndarray):
 
 
 def _to_dtype(restored: np.ndarray, dtype, peak) -> np.ndarray:
+    if not np.isfinite(restored).all():
+        raise FloatingPointError("the network gives values that are not finite numbers")
     values = np.clip(restored, 0, 1)
     if np.issubdtype(dtype, np.integer):
         values *= np.float32(peak)

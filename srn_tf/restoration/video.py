@@ -1,65 +1,90 @@
-"""Deblurring videos, frame by frame, through OpenCV: pictures alone, no sound."""
+"""Deblurring videos, frame by frame."""
 
 import concurrent.futures
-import math
+import dataclasses
 import pathlib
-
-import cv2
 
 from srn_tf import UserError
 from srn_tf.atomic import atomic_file
-from srn_tf.images.video import CODECS, Video, as_text
+from srn_tf.images.video import CONTAINERS, Frame, Video, VideoWriter
 
 
-def deblur_video(deblurrer, source, target, advance=lambda: None) -> int:
-    """Restores each frame; the frame rate and size stay, sound is dropped.
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """What became of a video.
 
-    Reading and writing go on in threads while the network computes.
+    Attributes:
+        frames: how many were restored.
+        notes: what is not as it was.
+        damage: the first error of the decoder, or None.
+    """
+
+    frames: int
+    notes: tuple[str, ...]
+    damage: str | None
+
+
+def find_target(source, output, codec: str, alone: bool) -> pathlib.Path:
+    """The file that becomes of a video.
+
+    Args:
+        source: the video.
+        output: the folder for it, or where it is `alone` the file.
+        codec: as of VideoWriter.
+        alone: whether there is no other result.
+
+    Raises:
+        UserError: if that would be the source, or its kind cannot hold the codec.
+    """
+    source, target = pathlib.Path(source), pathlib.Path(output)
+    if not alone or target.is_dir() or target.suffix.lower() not in CONTAINERS:
+        target = target / source.name
+    if target.suffix.lower() not in CONTAINERS:
+        target = target.with_suffix(".mkv")
+    if target.suffix.lower() == ".avi" and codec == "hevc":
+        raise UserError(f"{target}: avi cannot hold HEVC")
+    if target.exists() and target.samefile(source):
+        raise UserError(f"{target}: is the video to read, and would be overwritten")
+    return target
+
+
+def deblur_video(
+    deblurrer, video: Video, target, codec: str = "h264", crf: int | None = None, advance=lambda: 0
+) -> Result:
+    """Restores each frame; times, shape and tags stay, and sound is copied.
+
+    Reading and writing go on in threads while the network computes; of the frames only those at
+    work are held.
 
     Args:
         deblurrer: has `deblur`.
-        source: the video to read.
-        target: the file to write, mp4, mov or avi; whole or not at all.
+        video: the one to read.
+        target: the file to write, of a kind in `images.video.CONTAINERS`; whole or not at all.
+        codec, crf: as of VideoWriter.
         advance: called after each frame.
 
-    Returns:
-        How many frames were restored.
-
     Raises:
-        UserError: if the video cannot be read or its kind not be written.
+        UserError: if it cannot be written.
     """
-    target, video = pathlib.Path(target), Video(source)
-    if video.width % 2 or video.height % 2:
-        raise UserError(
-            f"{source}: {video.width}x{video.height}; videos of odd width or height cannot be "
-            "written"
-        )
-    rate = video.frames_per_second
-    if not (math.isfinite(rate) and rate > 0):
-        raise UserError(f"{source}: has no frame rate")
-    count = 0
+    target, count = pathlib.Path(target), 0
     with (
         atomic_file(target) as temporary,
+        VideoWriter(temporary, video, codec, crf) as output,
         concurrent.futures.ThreadPoolExecutor(1) as reader,
         concurrent.futures.ThreadPoolExecutor(1) as writer,
     ):
-        codec = cv2.VideoWriter_fourcc(*CODECS[target.suffix.lower()])
-        output = cv2.VideoWriter(as_text(temporary), codec, rate, (video.width, video.height))
-        if not output.isOpened():
-            raise UserError(f"{target}: cannot be written as a video")
-        reading, writing = reader.submit(video.read), None
-        while (frame := reading.result()) is not None:
-            reading = reader.submit(video.read)
-            restored = cv2.cvtColor(deblurrer.deblur(frame), cv2.COLOR_RGB2BGR)
+        items = iter(video)
+        reading, writing = reader.submit(next, items, None), None
+        while (item := reading.result()) is not None:
+            reading = reader.submit(next, items, None)
+            if is_frame := isinstance(item, Frame):
+                item = dataclasses.replace(item, pixels=deblurrer.deblur(item.pixels))
             if writing:
                 writing.result()
-            writing = writer.submit(output.write, restored)
-            count += 1
-            advance()
-        writer.shutdown()
-        output.release()
-        if not count:
-            raise UserError(f"{source}: no frame of it can be read")
-        if Video(temporary).frames != count:
-            raise UserError(f"{target}: could not be written whole; is the disk full?")
-    return count
+            writing = writer.submit(output.write, item)
+            if is_frame:
+                count += 1
+                advance()
+        writing.result()
+        output.write(None)
+    return Result(count, video.notes + output.notes, video.damage)

@@ -66,7 +66,7 @@ def plot_runs(folders, path) -> None:
 def _read_metrics(folder) -> list[dict]:
     path = pathlib.Path(folder) / "metrics.jsonl"
     try:
-        lines = path.read_text(errors="replace").splitlines()
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError as error:
         raise UserError(f"{path}: no metrics of a run ({error.strerror})") from None
     rows = []

@@ -25,7 +25,6 @@ import shutil
 import sys
 
 import cv2
-import filelock
 import keras
 import numpy as np
 
@@ -38,8 +37,7 @@ from srn_tf.training.config import TrainingConfig
 from srn_tf.training.optimizer import averaged
 
 CHECKPOINTS_KEPT = 3
-_LOCK = ".lock"
-_TORN = f".{'[0-9a-f]' * 32}.*"  # the temporary names of `atomic.atomic_file`
+_TORN = ".srn-*"  # the temporary names of `atomic.atomic_file`
 
 
 def versions() -> dict[str, str]:
@@ -92,19 +90,12 @@ class RunFolder:
             raise UserError(f"{folder}: is a file, not a folder for a run")
         with self.writing():
             self.folder.mkdir(parents=True, exist_ok=True)
-            # The system takes it back from a process that is killed.
-            self._lock = filelock.FileLock(self.folder / _LOCK, blocking=False)
-            try:
-                self._lock.acquire()
-            except filelock.Timeout:
-                raise UserError(f"{folder}: another process trains in this folder") from None
+            self._lock = places.lock(self.folder)
         config_file = self.folder / "config.json"
         try:
-            if config_file.exists() or places.in_run(folder):
-                if not resume:
-                    raise UserError(
-                        f"{folder}: holds a run already; add --resume, or choose another"
-                    )
+            if not resume:
+                places.require_new(folder)
+            elif config_file.exists() or places.in_run(folder):
                 self._require_same_configuration(config_file)
         except UserError:
             self._lock.release()
@@ -114,13 +105,13 @@ class RunFolder:
         return self
 
     def __exit__(self, *_):
-        if os.listdir(self.folder) == [_LOCK]:  # nothing came of it
+        if os.listdir(self.folder) == [places.LOCK]:  # nothing came of it
             shutil.rmtree(self.folder)
         self._lock.release()
 
     def _require_same_configuration(self, config_file) -> None:
         try:
-            stored = TrainingConfig.from_json(json.loads(config_file.read_text()))
+            stored = TrainingConfig.from_json(json.loads(config_file.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise UserError(f"{config_file}: not the configuration of a run ({error})") from None
         if difference := self.config.first_difference(stored):
@@ -171,19 +162,21 @@ class RunFolder:
                 "devices": devices,
             }
             with atomic_file(self.folder / "config.json") as temporary:
-                temporary.write_text(json.dumps(self.config.to_json(), indent=2) + "\n")
-            with open(self.folder / "starts.jsonl", "a") as file:
+                temporary.write_text(
+                    json.dumps(self.config.to_json(), indent=2) + "\n", encoding="utf-8"
+                )
+            with open(self.folder / "starts.jsonl", "a", encoding="utf-8") as file:
                 file.write(json.dumps(start) + "\n")
             for place in (".", "checkpoints", "validation"):
                 for torn in (self.folder / place).glob(_TORN):  # of a process that was killed
                     torn.unlink()
             metrics = self.folder / "metrics.jsonl"
-            text = metrics.read_text(errors="replace") if metrics.exists() else ""
+            text = metrics.read_text(encoding="utf-8", errors="replace") if metrics.exists() else ""
             kept = [line for line in text.splitlines() if _step_of(line) <= step]
             if len(kept) != step:
                 self._log(f"{metrics}: has {len(kept)} of the {step} steps so far")
             with atomic_file(metrics) as temporary:
-                temporary.write_text("".join(f"{line}\n" for line in kept))
+                temporary.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
             if keras.backend.backend() == "tensorflow":
                 from srn_tf.training.tensorboard import Board
 
@@ -234,7 +227,7 @@ class RunFolder:
             json.dumps({name: _or_null(value) for name, value in row.items()}) + "\n"
             for row in rows
         )
-        with self.writing(), open(self.folder / "metrics.jsonl", "a") as file:
+        with self.writing(), open(self.folder / "metrics.jsonl", "a", encoding="utf-8") as file:
             file.write(text)
 
     def show_metrics(self, row: dict) -> None:

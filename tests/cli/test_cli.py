@@ -115,7 +115,7 @@ def test_flags_of_the_network_replace_the_models_own():
         (["--run_dir=r", "--sharp_path=p", "--seed=4294967296"], 1, "seed must be"),
         (["--run_dir=", "--sharp_path=p"], 1, "--run_dir is needed"),
         (["--run_dir=r", "--sharp_path=no/such"], 1, "no/such: no such folder"),
-        (["--run_dir=r", "--datalist=no/such"], 1, "no/such: cannot be read as a data list"),
+        (["--run_dir=r", "--datalist=no/such"], 1, "no/such: cannot be read as a list"),
         (["--run_dir=r", "--model=color", "--sharp_path=p", "--clip_norm=3"], 1, "clip_norm"),
         (
             ["--run_dir=r", "--sharp_path=p", "--data_root=d"],

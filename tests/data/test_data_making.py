@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 import pytest
-from helpers import run_python
+from helpers import make_video, run_python
 
 from srn_tf.cli import data
 from srn_tf.data.frames import FrameCounts, FrameRules, average, average_windows, motion
@@ -55,7 +55,7 @@ def test_files_without_partner_and_of_different_size_are_told(tmp_path, capsys):
     touch(tmp_path / "set", "sharp/3.png", "blur/4.png", "sharp/5.png")
     touch(tmp_path / "set", "blur/5.png", size=(20, 22))
     words = ["list", f"--root={tmp_path / 'set'}", f"--output={tmp_path / 'list.txt'}"]
-    assert data.main(words) == 1
+    assert data.main(words) == 0
     output = capsys.readouterr()
     assert output.err.splitlines() == [
         "blur/4.png: no partner",
@@ -146,18 +146,12 @@ def test_windows_across_a_scene_cut_are_left_out_and_counted(photo):
     assert (counts.pairs, counts.scene_cuts) == (2, 1)
 
 
-def write_video(path, frames):
-    height, width = frames[0].shape[:2]
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), 240, (width, height))
-    for frame in frames:
-        writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
-    writer.release()
-
-
 def test_pairs_from_a_real_video(tmp_path, photo, capsys):
     """It pans, stands still, and cuts to another scene; the pairs can be trained on."""
     frames = pan(photo, 40, 2) + [pan(photo, 40, 2)[-1]] * 30 + pan(photo[::-1], 30, 3)
-    write_video(tmp_path / "my clip.mp4", frames)
+    # A rate that varies makes the number of frames an estimate, which is no damage.
+    times = [i + i // 50 * 20 for i in range(100)]
+    make_video(tmp_path / "my clip.mkv", frames, rate=240, times=times)
     words = ["from-video", f"--input_path={tmp_path}", f"--output_path={tmp_path / 'pairs'}"]
     assert data.main(words) == 0
     said = capsys.readouterr().out

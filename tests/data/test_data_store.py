@@ -1,12 +1,15 @@
 """The store of pairs: the same examples as from the list, and nothing that is not whole."""
 
 import itertools
+import json
 import mmap
 import re
+import zipfile
 
 import numpy as np
 import pytest
 
+from srn_tf import UserError
 from srn_tf.cli import data
 from srn_tf.data.augmentation import AugmentedSource
 from srn_tf.data.examples import make_batch
@@ -70,6 +73,21 @@ def test_a_store_that_is_not_whole_is_refused(packed, part):
     content = packed.read_bytes()
     packed.write_bytes(content[: int(part * len(content))])
     with pytest.raises(ValueError, match=r"pairs\.npz: not a store of pairs, or not written whole"):
+        PackedSource(packed, CROP)
+
+
+@pytest.mark.parametrize("forged", [{"names": 3}, {"names": [["a"]]}, {"notes": "abc"}, "zipped"])
+def test_a_forged_directory_is_refused(packed, forged):
+    with zipfile.ZipFile(packed) as archive:
+        members = {info.filename: archive.read(info) for info in archive.infolist()}
+    kind = zipfile.ZIP_DEFLATED if forged == "zipped" else zipfile.ZIP_STORED
+    if isinstance(forged, dict):
+        content = json.loads(members["pairs.json"]) | forged
+        members["pairs.json"] = json.dumps(content).encode()
+    with zipfile.ZipFile(packed, "w", kind) as archive:
+        for name, member in members.items():
+            archive.writestr(name, member)
+    with pytest.raises(UserError, match=r"must be a list of texts|it is compressed"):
         PackedSource(packed, CROP)
 
 

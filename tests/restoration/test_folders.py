@@ -402,7 +402,7 @@ def test_two_pictures_never_become_one(tmp_path, deblur, photo):
         ),
         (
             {"input_path": "{}/a.png", "output_path": "{}/a.png", "checkpoint": "{}/model.npz"},
-            "a.png: is not a folder",
+            "a.png: is a picture to read, and would be overwritten",
         ),
         (
             {
@@ -554,75 +554,3 @@ def test_a_full_disk_ends_the_run(tmp_path, photo, monkeypatch):
         list(batch.deblur_files(doubler, make_jobs(tmp_path, photo, [20] * 20)))
     assert len(doubler.batches) < 20
     assert written(tmp_path / "out") == []
-
-
-# Videos
-
-
-def make_video(path, photo, frames=7, size=(64, 48), rate=29.97) -> list[np.ndarray]:
-    codec = cv2.VideoWriter_fourcc(*("MJPG" if path.suffix == ".avi" else "mp4v"))
-    path.parent.mkdir(exist_ok=True)
-    writer = cv2.VideoWriter(str(path), codec, rate, size)
-    for i in range(frames):
-        writer.write(photo[10 * i : 10 * i + size[1], : size[0], ::-1].copy())
-    writer.release()
-    return read_video(path)[0]
-
-
-def read_video(path):
-    capture, frames = cv2.VideoCapture(str(path)), []
-    while (frame := capture.read())[0]:
-        frames.append(frame[1][..., ::-1].copy())
-    return frames, capture.get(cv2.CAP_PROP_FPS)
-
-
-@pytest.mark.parametrize("name", ["a.mp4", "a.avi", "a.mov"])
-def test_each_frame_of_a_video_is_restored(tmp_path, deblur, photo, model, name):
-    blurred = make_video(tmp_path / name, photo)
-    status, out, err = deblur(input_path=name)
-    assert (status, err) == (0, [])
-    assert f"frames deblurred: 7, in {tmp_path / 'out' / name}; sound is not kept" in out
-    restored, rate = read_video(tmp_path / "out" / name)
-    assert rate == pytest.approx(29.97)
-    assert len(restored) == len(blurred) == 7
-    deblurrer = Deblurrer(model)
-    for before, after in zip(blurred, restored, strict=True):
-        assert after.shape == before.shape
-        expected = deblurrer.deblur(before)
-        assert psnr(expected, after) > 22  # the codec's loss
-        assert psnr(expected, after) > psnr(before, after) + 3
-    content = (tmp_path / "out" / name).read_bytes()
-    assert "there before" in deblur(input_path=name)[1]
-    assert (tmp_path / "out" / name).read_bytes() == content
-
-
-def test_broken_videos_are_refused_and_nothing_is_written(tmp_path, deblur, photo):
-    make_video(tmp_path / "a.avi", photo)
-    (tmp_path / "broken.mp4").write_bytes(b"no video")
-    status, _, (line,) = deblur(input_path="broken.mp4")
-    assert status == 1
-    assert "broken.mp4: not a video that can be read" in line
-    status, _, (line,) = deblur(f"--output_path={tmp_path}", "--overwrite", input_path="a.avi")
-    assert status == 1
-    assert "a.avi: is the video to read, and would be overwritten" in line
-    assert not (tmp_path / "out").exists()
-
-
-def test_a_video_whose_path_is_no_text_is_refused(tmp_path, deblur, photo):
-    make_video(tmp_path / "a.avi", photo)
-    (tmp_path / "a.avi").rename(tmp_path / "a\udcff.avi")
-    status, _, (line,) = deblur(input_path="a\udcff.avi")
-    assert status == 1
-    assert "the path of a video must be valid UTF-8" in line
-
-
-def test_a_cut_video_gives_what_can_be_read_and_says_so(tmp_path, deblur, photo):
-    make_video(tmp_path / "a.avi", photo, frames=20)
-    content = (tmp_path / "a.avi").read_bytes()
-    (tmp_path / "a.avi").write_bytes(content[: len(content) // 2])
-    readable = len(read_video(tmp_path / "a.avi")[0])
-    assert 0 < readable < 20
-    status, _, err = deblur(input_path="a.avi")
-    assert len(read_video(tmp_path / "out" / "a.avi")[0]) == readable
-    assert status == 1
-    assert f"of 20 frames {readable} could be read" in err[-1]
