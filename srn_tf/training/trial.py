@@ -4,6 +4,7 @@ import dataclasses
 import time
 
 import numpy as np
+from keras import ops
 
 _FIRST = 3  # steps, with compilation, that say nothing of the others
 _PART = 0.02  # of the time, to be spent on trial
@@ -30,7 +31,7 @@ class Trial:
     def length(self, config, source, share, feed) -> int:
         """The steps that the run can take until the deadline, at least 1."""
         variables = [*self.trainer.model.variables, *self.trainer.optimizer.variables]
-        values = [np.array(variable) for variable in variables]
+        values = [np.array(ops.convert_to_numpy(variable)) for variable in variables]
         with self.trainer.batches(config, source, 0, _FIRST + 1 + _MOST, share, feed) as batches:
             self._seconds(batches, _FIRST)
             one = self._seconds(batches, 1)
