@@ -1,13 +1,14 @@
 """Blur that differs over a picture: kernels on a grid of overlapping windows.
 
-Within a window the blur is taken as uniform; the restored windows are blended (Hirsch, Schuler, Harmeling and
-Scholkopf, "Fast removal of non-uniform camera shake", ICCV 2011).
+Within a window the blur is taken as uniform; the restored windows are blended (Hirsch, Schuler,
+Harmeling and Schölkopf, "Fast removal of non-uniform camera shake", ICCV 2011).
 """
 
 import itertools
 
 import numpy as np
 
+from srn_tf.deconvolution.colour import half_kernel
 from srn_tf.deconvolution.deconvolve import deconvolve
 from srn_tf.deconvolution.kernel import estimate_kernel
 
@@ -18,11 +19,17 @@ _STEPS = 12  # of a deconvolution that begins as the whole picture's
 
 
 def windows(shape: tuple[int, int], side: int = SIDE, most: int = MOST) -> list:
-    """Windows that overlap by half: ((slice, slice), weights float32 [h, w]); weights add up to 1."""
+    """Windows that overlap by half.
+
+    Returns:
+        ((slice, slice), float32 [h, w]) for each: where, from an even row and column on, and its
+        weights, which add up to 1.
+    """
     spans = []
     for length in shape:
         count = int(np.clip(round(2 * length / side - 1), 1, most))
-        edges = np.linspace(0, length, count + 2).round().astype(int)
+        edges = (np.linspace(0, length, count + 2) / 2).round().astype(int) * 2
+        edges[-1] = length
         spans.append(
             [
                 (slice(a, c), _ramps(b - a, c - b, i > 0, i < count - 1))
@@ -52,13 +59,31 @@ def local_kernels(luma, kernel, clipped, cells) -> list[np.ndarray]:
     ]
 
 
-def deconvolve_grid(picture, kernels, cells, clipped, sigma, start) -> tuple[np.ndarray, np.ndarray]:
-    """As `deconvolve`, with a kernel for each of `cells`."""
-    sharp, residual = np.zeros((2, *picture.shape), np.float32)
+def deconvolve_grid(luma, colours, kernels, cells, clipped, sigma, start):
+    """As `deconvolve_colour`, with a kernel for each of `cells`, begun from its result `start`."""
+    results = [np.zeros_like(part) for part in start]
     for (at, weights), kernel in zip(cells, kernels, strict=True):
-        part, rest = deconvolve(
-            picture[:, *at], kernel, clipped[at], sigma, _STEPS, start[:, *at]
+        half = tuple(slice(span.start // 2, -(-span.stop // 2)) for span in at)
+        places = at, (slice(None), *half), at
+        parts = deconvolve_colour(
+            *(luma[at], colours[:, *half], kernel, clipped[at], sigma, _STEPS),
+            start=[part[place] for part, place in zip(start, places, strict=True)],
         )
-        sharp[:, *at] += weights * part
-        residual[:, *at] += weights * rest
-    return sharp, residual
+        for result, part, place in zip(results, parts, places, strict=True):
+            result[place] += part * (weights[::2, ::2] if place is places[1] else weights)
+    return results
+
+
+def deconvolve_colour(luma, colours, kernel, clipped, sigma, iterations, start=None):
+    """`deconvolve` of both parts of a picture (of `colour.split`).
+
+    Returns:
+        (luma, colours, the luma's residual), as of `deconvolve`.
+    """
+    begin = start or (None, None, None)
+    sharp, residual = deconvolve(luma, kernel, clipped, sigma, iterations, begin[0])
+    if len(colours):
+        colours, _ = deconvolve(
+            *(colours, half_kernel(kernel), None, sigma / 2, iterations, begin[1]),
+        )
+    return sharp, colours, residual

@@ -28,6 +28,7 @@ _KERNEL_PENALTY = 2.0
 _KERNEL_STEPS = 20
 _KERNEL_NOISE = 0.05  # of the maximum: smaller values become zero
 _KERNEL_PART = 0.1  # of the sum: smaller connected parts are dropped
+CARRY = False
 _THRESHOLD_STEP = 1.1
 _THRESHOLD_RELIEF = 0.81
 
@@ -77,7 +78,7 @@ def estimate_kernel(
             kernel[level_size // 2, level_size // 2 : level_size // 2 + 2] = 0.5
         else:
             kernel = _resized(kernel, 1 / RATIO, level_size)
-        level.threshold = threshold
+        level.threshold = threshold if CARRY else None
         kernel = level.refine(kernel, iterations)
         threshold = level.threshold
     return kernel

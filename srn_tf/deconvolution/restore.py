@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from srn_tf.deconvolution.deconvolve import deconvolve, noise
-from srn_tf.deconvolution.grid import deconvolve_grid, local_kernels, windows
+from srn_tf.deconvolution.colour import join, split
+from srn_tf.deconvolution.deconvolve import ITERATIONS, noise
+from srn_tf.deconvolution.grid import deconvolve_colour, deconvolve_grid, local_kernels, windows
 from srn_tf.deconvolution.kernel import CLIPPED, best_crop, estimate_kernel
 
-LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # of red, green, blue
-SIZE = 41  # of the largest kernel looked for
+SIZE = 31  # of the largest kernel looked for
 
 
 def candidates(blurred: np.ndarray, size: int = SIZE) -> dict[str, np.ndarray]:
@@ -22,26 +22,26 @@ def candidates(blurred: np.ndarray, size: int = SIZE) -> dict[str, np.ndarray]:
         [height, width], luma of the restored picture blurred again minus that of the blurred one,
         in [-1, 1]; `kernel`, float32 [size, size]; `kernels`, one a window.
     """
-    picture = np.ascontiguousarray(blurred.transpose(2, 0, 1), np.float32) / 255
-    luma = np.tensordot(LUMA, picture, 1)
-    clipped = (picture >= CLIPPED).any(0)
+    picture = blurred.astype(np.float32) / 255
+    luma, colours = split(picture)
+    clipped = (picture >= CLIPPED).any(-1)
     at = best_crop(luma, clipped)
     kernel = estimate_kernel(luma[at], size, clipped[at])
     sigma = noise(luma)
-    sharp, residual = deconvolve(picture, kernel, clipped, sigma)
+    whole = deconvolve_colour(luma, colours, kernel, clipped, sigma, ITERATIONS)
     cells = windows(luma.shape)
     kernels = local_kernels(luma, kernel, clipped, cells)
-    grid, grid_residual = deconvolve_grid(picture, kernels, cells, clipped, sigma, sharp)
+    grid = deconvolve_grid(luma, colours, kernels, cells, clipped, sigma, whole)
     return {
-        "global": _bytes(sharp),
+        "global": _bytes(whole),
         "grid": _bytes(grid),
-        "global_residual": np.tensordot(LUMA, residual, 1),
-        "grid_residual": np.tensordot(LUMA, grid_residual, 1),
+        "global_residual": whole[2],
+        "grid_residual": grid[2],
         "kernel": kernel,
         "kernels": np.stack(kernels),
     }
 
 
-def _bytes(picture: np.ndarray) -> np.ndarray:
-    """float32 [3, height, width] in [0, 1] as uint8 [height, width, 3]."""
-    return np.rint(picture.clip(0, 1) * 255).astype(np.uint8).transpose(1, 2, 0)
+def _bytes(parts) -> np.ndarray:
+    """The parts of a picture as uint8 [height, width, channels]."""
+    return np.rint(join(*parts[:2]).clip(0, 1) * 255).astype(np.uint8)
