@@ -79,9 +79,7 @@ def deconvolve(
         field = fourier.gradient(sharp) - d_v
         v = _shrunk(field, 1 / _RHO_V)
         d_v = v - field
-        spectrum = back * fft.rfft2(u + d_u) + smooth * fft.rfft2(
-            fourier.gradient_adjoint(v + d_v)
-        )
+        spectrum = back * fft.rfft2(u + d_u) + smooth * fft.rfft2(fourier.gradient_adjoint(v + d_v))
         sharp = fft.irfft2(spectrum, size)
         reblurred = fft.irfft2(otf * spectrum, size)
     return sharp[..., :height, :width], (reblurred - blurred)[..., :height, :width]

@@ -26,62 +26,64 @@ _BETA_STEP = 4.0
 _BETA_LAST = 1e5
 _KERNEL_PENALTY = 2.0
 _KERNEL_STEPS = 20
-_KERNEL_NOISE = 0.05  # of the maximum: smaller values become zero
+_KERNEL_NOISE = 0.1  # of the maximum: smaller values become zero
 _KERNEL_PART = 0.1  # of the sum: smaller connected parts are dropped
-CARRY = False
 _THRESHOLD_STEP = 1.1
 _THRESHOLD_RELIEF = 0.81
 
 
-def estimate_kernel(
-    luma: np.ndarray,
-    size: int,
-    clipped: np.ndarray | None = None,
-    start: np.ndarray | None = None,
-    iterations: int = ITERATIONS,
-) -> np.ndarray:
+def estimate_kernel(luma: np.ndarray, size: int, clipped: np.ndarray | None = None) -> np.ndarray:
     """The kernel of uniform blur.
 
     Args:
         luma: float32 [height, width] in [0, 1].
         size: odd; the largest kernel looked for, in pixels.
         clipped: bool [height, width], where values were cut off; they do not count.
-        start: a kernel to begin with at full resolution, instead of the pyramid.
-        iterations: at each level.
 
     Returns:
-        float32 [size, size], not negative, with a sum of 1, its middle of mass within half a pixel of
-        the middle.
+        float32 [size, size], not negative, with a sum of 1, its middle of mass within
+        half a pixel of the middle.
     """
     if clipped is None:
         clipped = luma >= CLIPPED
-    if start is not None:
-        kernel = _resized(start, 1.0, size)
-        level = _Level(luma, clipped, size)
-        return level.refine(kernel, iterations)
-    levels = max(0, math.floor(math.log(SMALLEST / size) / math.log(RATIO)))
-    kernel, threshold = None, None
-    for i in range(levels, -1, -1):
-        scale = RATIO**i
-        level_size = odd(size * scale)
-        shape = [max(8, round(length * scale)) for length in luma.shape]
-        if i:
-            small = cv2.resize(luma, shape[::-1], interpolation=cv2.INTER_AREA)
-            small_clipped = cv2.resize(
-                clipped.astype(np.float32), shape[::-1], interpolation=cv2.INTER_AREA
-            )
-            level = _Level(small, small_clipped > 0, level_size)
-        else:
-            level = _Level(luma, clipped, level_size)
-        if kernel is None:
-            kernel = np.zeros((level_size, level_size), np.float32)
-            kernel[level_size // 2, level_size // 2 : level_size // 2 + 2] = 0.5
-        else:
-            kernel = _resized(kernel, 1 / RATIO, level_size)
-        level.threshold = threshold if CARRY else None
-        kernel = level.refine(kernel, iterations)
-        threshold = level.threshold
+    kernel = None
+    for i in range(_levels(size), -1, -1):
+        kernel = _climb(luma, clipped, size, kernel, i)
     return kernel
+
+
+def refine_kernel(
+    luma: np.ndarray, kernel: np.ndarray, clipped: np.ndarray, iterations: int
+) -> np.ndarray:
+    """A kernel of the same size that suits a part of a picture; begun from the whole picture's."""
+    return _Level(luma, clipped, len(kernel)).refine(kernel, iterations)
+
+
+def _levels(size: int) -> int:
+    """The number of the coarsest level."""
+    return max(0, math.floor(math.log(SMALLEST / size) / math.log(RATIO)))
+
+
+def _level(luma: np.ndarray, clipped: np.ndarray, size: int, i: int) -> "_Level":
+    """Level i, for kernels that reach `size` at level 0."""
+    if i:
+        shape = [max(8, round(length * RATIO**i)) for length in luma.shape]
+        luma, clipped = (
+            cv2.resize(part.astype(np.float32), shape[::-1], interpolation=cv2.INTER_AREA)
+            for part in (luma, clipped)
+        )
+    return _Level(luma, clipped > 0, odd(size * RATIO**i))
+
+
+def _climb(luma, clipped, size: int, kernel: np.ndarray | None, i: int) -> np.ndarray:
+    """The kernel of level i from that of level i + 1."""
+    level = _level(luma, clipped, size, i)
+    if kernel is None:
+        kernel = np.zeros((level.size, level.size), np.float32)
+        kernel[level.size // 2, level.size // 2 : level.size // 2 + 2] = 0.5
+    else:
+        kernel = _resized(kernel, 1 / RATIO, level.size)
+    return level.refine(kernel, ITERATIONS)
 
 
 def odd(size: float) -> int:
@@ -134,6 +136,15 @@ class _Level:
             sharp = fft.irfft2(spectrum / (power + beta * self._laplacian), self.shape)
             beta *= _BETA_STEP
         return sharp
+
+    def energy(self, kernel: np.ndarray, sparsity: float) -> float:
+        """What `sharp` minimises: small where a kernel explains the picture by few edges."""
+        sharp = self.sharp(kernel, sparsity)
+        otf = fourier.transfer(kernel, self.shape)
+        residual = fft.irfft2(otf * fft.rfft2(sharp), self.shape) - self._blurred
+        edges = (fourier.gradient(sharp) ** 2).sum(0) > sparsity / _BETA_LAST
+        data = float((self._inside * residual**2).sum())
+        return data + sparsity * float((self._inside * edges).sum())
 
     def _select(self, field: np.ndarray) -> np.ndarray:
         """The gradients above the threshold."""
@@ -214,10 +225,32 @@ def centroid(kernel: np.ndarray) -> tuple[float, float]:
     return float(ys @ kernel.sum(1) / total), float(xs @ kernel.sum(0) / total)
 
 
+def spread(kernel: np.ndarray) -> tuple[float, float]:
+    """Standard deviations along and across the motion, in pixels."""
+    y, x = np.indices(kernel.shape, np.float32)
+    weights = kernel.ravel() / kernel.sum()
+    places = np.stack([y.ravel(), x.ravel()])
+    places -= (places @ weights)[:, np.newaxis]
+    minor, major = np.linalg.eigvalsh((places * weights) @ places.T)
+    return float(np.sqrt(max(major, 0))), float(np.sqrt(max(minor, 0)))
+
+
+def energies(
+    luma: np.ndarray, clipped: np.ndarray, kernel: np.ndarray, sparsity: float
+) -> tuple[float, float]:
+    """How badly the kernel, and no blur at all, explain a picture by few edges."""
+    level = _Level(luma, clipped, len(kernel))
+    none = np.zeros((3, 3), np.float32)
+    none[1, 1] = 1
+    return level.energy(kernel, sparsity), level.energy(none, sparsity)
+
+
 def _shifted(kernel: np.ndarray, dy: float, dx: float) -> np.ndarray:
     if dy == dx == 0:
         return kernel
-    return cv2.warpAffine(kernel, np.array([[1, 0, dx], [0, 1, dy]], np.float32), kernel.shape[::-1])
+    return cv2.warpAffine(
+        kernel, np.array([[1, 0, dx], [0, 1, dy]], np.float32), kernel.shape[::-1]
+    )
 
 
 def _resized(kernel: np.ndarray, factor: float, size: int) -> np.ndarray:

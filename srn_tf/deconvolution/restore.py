@@ -4,10 +4,11 @@ import numpy as np
 
 from srn_tf.deconvolution.colour import join, split
 from srn_tf.deconvolution.deconvolve import ITERATIONS, noise
-from srn_tf.deconvolution.grid import deconvolve_colour, deconvolve_grid, local_kernels, windows
+from srn_tf.deconvolution.grid import Parts, deconvolve_windows, grid, local_kernel, tiles
 from srn_tf.deconvolution.kernel import CLIPPED, best_crop, estimate_kernel
 
-SIZE = 31  # of the largest kernel looked for
+SIZE = 41  # of the largest kernel looked for
+_LOCAL_ITERATIONS = 12  # of a deconvolution that begins as the whole picture's
 
 
 def candidates(blurred: np.ndarray, size: int = SIZE) -> dict[str, np.ndarray]:
@@ -23,20 +24,21 @@ def candidates(blurred: np.ndarray, size: int = SIZE) -> dict[str, np.ndarray]:
         in [-1, 1]; `kernel`, float32 [size, size]; `kernels`, one a window.
     """
     picture = blurred.astype(np.float32) / 255
-    luma, colours = split(picture)
+    parts = Parts(*split(picture), np.zeros(picture.shape[:2], np.float32))
     clipped = (picture >= CLIPPED).any(-1)
-    at = best_crop(luma, clipped)
-    kernel = estimate_kernel(luma[at], size, clipped[at])
-    sigma = noise(luma)
-    whole = deconvolve_colour(luma, colours, kernel, clipped, sigma, ITERATIONS)
-    cells = windows(luma.shape)
-    kernels = local_kernels(luma, kernel, clipped, cells)
-    grid = deconvolve_grid(luma, colours, kernels, cells, clipped, sigma, whole)
+    at = best_crop(parts.luma, clipped)
+    kernel = estimate_kernel(parts.luma[at], size, clipped[at])
+    sigma = noise(parts.luma)
+    cells = tiles(parts.luma.shape, size)
+    whole = deconvolve_windows(parts, cells, [kernel] * len(cells), clipped, sigma, ITERATIONS)
+    cells = grid(parts.luma.shape)
+    kernels = [local_kernel(parts.luma, clipped, kernel, cell) for cell in cells]
+    local = deconvolve_windows(parts, cells, kernels, clipped, sigma, _LOCAL_ITERATIONS, whole)
     return {
         "global": _bytes(whole),
-        "grid": _bytes(grid),
-        "global_residual": whole[2],
-        "grid_residual": grid[2],
+        "grid": _bytes(local),
+        "global_residual": whole.residual,
+        "grid_residual": local.residual,
         "kernel": kernel,
         "kernels": np.stack(kernels),
     }
