@@ -1,4 +1,4 @@
-"""Luma at full size and colour differences at half of it: what eyes, JPEG and video make do with."""
+"""Luma at full size and colour differences at half of it, as in JPEG and video."""
 
 import cv2
 import numpy as np

@@ -4,9 +4,9 @@
 
 by the alternating direction method of multipliers, split into u = k * S, known only inside the
 picture (Almeida and Figueiredo, "Deconvolving images with unknown boundaries", TIP 2013), and
-v = grad S, with the sparse gradients of natural pictures (Krishnan and Fergus, NIPS 2009). The weights w
-are zero beyond the edge and at clipped pixels, and small where no picture explains B (Cho, Wang and Lee,
-"Handling outliers in non-blind image deconvolution", ICCV 2011).
+v = grad S, with the sparse gradients of natural pictures (Krishnan and Fergus, NIPS 2009). The
+weights w are zero beyond the edge, small where no picture explains B (Cho, Wang and Lee, "Handling
+outliers in non-blind image deconvolution", ICCV 2011), and where B was cut off, k * S may be more.
 """
 
 import numpy as np

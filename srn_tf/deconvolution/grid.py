@@ -12,12 +12,13 @@ import numpy as np
 
 from srn_tf.deconvolution.colour import half_kernel
 from srn_tf.deconvolution.deconvolve import deconvolve
-from srn_tf.deconvolution.kernel import best_crop, refine_kernel
+from srn_tf.deconvolution.kernel import best_crop, energies, refine_kernel
 
 # Sides in pixels.
 _CELL = 320  # of the windows of the grid, which overlap by half, unless there would be too many
 _MOST = 4  # of them in a row, unless they would be larger than tiles
 TILE = 1280  # of a picture that has one kernel
+SPARSITY = 5e-4  # that kernels are compared with
 _ITERATIONS = 3  # for a kernel that begins as the whole picture's
 
 
@@ -99,6 +100,15 @@ def local_kernel(luma, clipped, kernel: np.ndarray, window: Window) -> np.ndarra
     part, clipped = luma[at], clipped[at]
     crop = best_crop(part, clipped)
     return refine_kernel(part[crop], kernel, clipped[crop], _ITERATIONS)
+
+
+def explains_better(luma, clipped, own: np.ndarray, whole: np.ndarray, window: Window) -> bool:
+    """Whether a window's own kernel explains it better than the whole picture's."""
+    at = window.rows, window.columns
+    part, clipped = luma[at], clipped[at]
+    crop = best_crop(part, clipped)
+    first, second = energies(part[crop], clipped[crop], [own, whole], SPARSITY)
+    return first < second
 
 
 def deconvolve_windows(

@@ -2,11 +2,11 @@
 
 Coarse to fine, the sharp picture S and the kernel k of the blurred picture B = k * S + noise are
 estimated in turn: S with a penalty on the number of its gradients that are not zero (Xu, Zheng and
-Jia, "Unnatural L0 sparse representation for natural image deblurring", CVPR 2013; Pan et al., "Deblurring
-text images via L0-regularized intensity and gradient prior", CVPR 2014), k by least squares on the strong gradients of S.
+Jia, "Unnatural L0 sparse representation for natural image deblurring", CVPR 2013; Pan et al.,
+"Deblurring text images via L0-regularized intensity and gradient prior", CVPR 2014), k by least
+squares on the strong gradients of S.
 """
 
-import dataclasses
 import math
 
 import cv2
@@ -235,14 +235,17 @@ def spread(kernel: np.ndarray) -> tuple[float, float]:
     return float(np.sqrt(max(major, 0))), float(np.sqrt(max(minor, 0)))
 
 
+def extent(kernel: np.ndarray) -> int:
+    """The longer side of the box around what is not zero, in pixels."""
+    return max(int(np.ptp(np.flatnonzero(kernel.any(axis)))) + 1 for axis in (0, 1))
+
+
 def energies(
-    luma: np.ndarray, clipped: np.ndarray, kernel: np.ndarray, sparsity: float
-) -> tuple[float, float]:
-    """How badly the kernel, and no blur at all, explain a picture by few edges."""
-    level = _Level(luma, clipped, len(kernel))
-    none = np.zeros((3, 3), np.float32)
-    none[1, 1] = 1
-    return level.energy(kernel, sparsity), level.energy(none, sparsity)
+    luma: np.ndarray, clipped: np.ndarray, kernels: list[np.ndarray], sparsity: float
+) -> list[float]:
+    """How badly kernels explain a picture by few edges."""
+    level = _Level(luma, clipped, max(map(len, kernels)))
+    return [level.energy(kernel, sparsity) for kernel in kernels]
 
 
 def _shifted(kernel: np.ndarray, dy: float, dx: float) -> np.ndarray:

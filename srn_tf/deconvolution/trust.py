@@ -7,6 +7,7 @@ from srn_tf.deconvolution.deconvolve import noise
 from srn_tf.deconvolution.kernel import energies, spread
 
 _SPARSITIES = (2e-3, 5e-4)
+NO_BLUR = np.ones((1, 1), np.float32)
 
 
 def features(
@@ -27,7 +28,7 @@ def features(
     sigma = max(noise(luma), 1 / 255 / 12**0.5)
     values = {}
     for sparsity in _SPARSITIES:
-        own, none = energies(luma, clipped, kernel, sparsity)
+        own, none = energies(luma, clipped, [kernel, NO_BLUR], sparsity)
         values[f"energy_{sparsity:g}"] = np.log(own / none)
     major, minor = spread(kernel)
     inside = residual[~clipped] if not clipped.all() else residual
