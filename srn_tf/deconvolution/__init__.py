@@ -1,0 +1,1 @@
+"""Deblurring without training: blind deconvolution, in NumPy, SciPy and OpenCV alone."""
