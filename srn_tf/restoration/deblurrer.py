@@ -102,6 +102,9 @@ class Deblurrer:
 
     def _restore(self, blurred: np.ndarray, peak) -> np.ndarray:
         """float32 [batch, height, width, channels] in [0, 1] from integers up to `peak`."""
+        config = self.model.config
+        if config.candidates and blurred.shape[-1] == config.channels:
+            blurred, peak = _with_candidates(blurred, peak), 1
         height, width = blurred.shape[1:3]
         multiple = self.model.config.size_multiple
         margins = [(0, 0), (0, -height % multiple), (0, -width % multiple), (0, 0)]
@@ -137,6 +140,16 @@ class Deblurrer:
             "out of memory with tiles of %d pixels; going on with %d", self.tile, smaller
         )
         self.tile = smaller
+
+
+def _with_candidates(blurred: np.ndarray, peak) -> np.ndarray:
+    """float32 [batch, height, width, channels] in [0, 1]: pictures, and what deconvolution makes of
+    each behind it."""
+    from srn_tf.deconvolution.candidates import candidates
+
+    pictures = blurred.astype(np.float32) / np.float32(peak)
+    stacks = [np.concatenate([p, *candidates(p)], axis=-1) for p in pictures]
+    return np.stack(stacks).astype(np.float32)
 
 
 def _compile_steps(model) -> list:
