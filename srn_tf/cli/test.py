@@ -72,6 +72,13 @@ def define_flags() -> flags.FlagValues:
     )
     define.real("max_megapixels", "larger pictures are refused, millions of pixels.", 300.0, low=0)
     define.switch("report", "write report.html, a page to compare before and after with.")
+    _define_scores(define)
+    _define_method(define)
+    define.device()
+    return define.values
+
+
+def _define_scores(define: Flags) -> None:
     define.string(
         "sharp_path", "folder of the sharp pictures, by the same file names, to score against."
     )
@@ -81,6 +88,9 @@ def define_flags() -> flags.FlagValues:
         "koehler_path",
         "folder of the ground truths of the benchmark of Köhler et al., to score by its protocol.",
     )
+
+
+def _define_method(define: Flags) -> None:
     define.checkpoint([*MODELS, *CLASSICAL])
     define.choice(
         "precision",
@@ -105,8 +115,6 @@ def define_flags() -> flags.FlagValues:
         "direction of the motion in degrees, counterclockwise from the row of pixels; for --model "
         "wiener and richardson_lucy.",
     )
-    define.device()
-    return define.values
 
 
 def execute(values: flags.FlagValues) -> int:
