@@ -131,15 +131,7 @@ def run(
         # A file name need not be text that can be shown; a log should have each line at once.
         stream.reconfigure(errors="replace", line_buffering=True)
     try:
-        rest = _parse(program, values, sys.argv[1:] if argv is None else argv)
-        if words:
-            rest = list(map(expanded, rest))
-            flags.DEFINE_multi_string("words", rest, words, flag_values=values)
-        elif rest:
-            raise flags.Error(f"{rest[0]!r} is not a flag; see {program} --help")
-        for name in values:
-            if values[name].value != values[name].value:  # no bound refuses nan
-                raise flags.Error(f"--{name} must be a number, not nan")
+        _parse(program, values, sys.argv[1:] if argv is None else argv, words)
     except flags.Error as error:
         return _fail(program, error, USAGE_ERROR)
     try:
@@ -171,11 +163,11 @@ def run(
         return INTERRUPTED
 
 
-def _parse(program: str, values: flags.FlagValues, argv) -> list[str]:
-    """Fills the flags, wherever they stand; gives the other words.
+def _parse(program: str, values: flags.FlagValues, argv, words: str) -> None:
+    """Fills the flags, wherever they stand, and `values.words`, if there may be `words`.
 
     Raises:
-        flags.Error: for what is no flag, with the nearest one.
+        flags.Error: for what is no flag, with the nearest one, and for nan.
     """
     values.set_gnu_getopt(True)
     dash = "\0"  # a lone dash, standard input, would be taken for a flag without a name
@@ -190,7 +182,14 @@ def _parse(program: str, values: flags.FlagValues, argv) -> list[str]:
         if values[name].present and isinstance(value := values[name].value, str):
             value = value.replace(dash, "-")
             values[name].value = expanded(value) if _PATHS.fullmatch(name) else value
-    return [word.replace(dash, "-") for word in rest]
+    if words:
+        rest = [expanded(word.replace(dash, "-")) for word in rest]
+        flags.DEFINE_multi_string("words", rest, words, flag_values=values)
+    elif rest:
+        raise flags.Error(f"{rest[0].replace(dash, '-')!r} is not a flag; see {program} --help")
+    for name in values:
+        if values[name].value != values[name].value:  # no bound refuses nan
+            raise flags.Error(f"--{name} must be a number, not nan")
 
 
 def expanded(path: str) -> str:

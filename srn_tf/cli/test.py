@@ -72,13 +72,6 @@ def define_flags() -> flags.FlagValues:
     )
     define.real("max_megapixels", "larger pictures are refused, millions of pixels.", 300.0, low=0)
     define.switch("report", "write report.html, a page to compare before and after with.")
-    _define_scores(define)
-    _define_method(define)
-    define.device()
-    return define.values
-
-
-def _define_scores(define: Flags) -> None:
     define.string(
         "sharp_path", "folder of the sharp pictures, by the same file names, to score against."
     )
@@ -88,9 +81,13 @@ def _define_scores(define: Flags) -> None:
         "koehler_path",
         "folder of the ground truths of the benchmark of Köhler et al., to score by its protocol.",
     )
+    _define_network(define)
+    define.device()
+    return define.values
 
 
-def _define_method(define: Flags) -> None:
+def _define_network(define: Flags) -> None:
+    """The flags of what restores: a network, or a classical method."""
     define.checkpoint([*MODELS, *CLASSICAL])
     define.choice(
         "precision",
