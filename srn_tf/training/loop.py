@@ -347,6 +347,7 @@ class _Keeper:
             if save:
                 self.run.save(self.trainer, step)
                 blurred, sharp = (np.asarray(part[:PICTURES]) for part in batch)
+                blurred = blurred[..., : sharp.shape[-1]]  # without what comes with it
                 shown = np.concatenate([blurred, restored, sharp], axis=2)
                 self.run.show_pictures(step, "training", shown)
         self._since = time.monotonic()
