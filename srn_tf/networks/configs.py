@@ -117,7 +117,8 @@ class SRNConfig:
     @property
     def least_parameters(self) -> int:
         """A lower bound of the parameters: the kernels of the blocks of encoder and decoder."""
-        kernels = sum(4 * self.blocks * (self.kernel_size * width) ** 2 for width in self.widths)
+        levels = zip(self.widths, self.blocks_of_levels, strict=True)
+        kernels = sum(4 * blocks * (self.kernel_size * width) ** 2 for width, blocks in levels)
         return kernels * (1 if self.shared else self.scales)
 
 
