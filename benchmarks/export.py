@@ -15,7 +15,8 @@ import skimage.data
 import skimage.transform
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
-from timing import SECONDS, arguments, cores, measure, table, without_gpu, write_results
+from lib.results import SECONDS, arguments, table, write_results
+from lib.timing import cores, measure, without_gpu
 
 from srn_tf import create_model
 from srn_tf.checkpoints import archive

@@ -17,7 +17,8 @@ import time
 import cv2
 import numpy as np
 import skimage.data
-from timing import SECONDS, arguments, table, without_gpu, write_results
+from lib.results import SECONDS, arguments, table, write_results
+from lib.timing import without_gpu
 
 from srn_tf.images.rgb import write_image
 from srn_tf.options import PRECISIONS

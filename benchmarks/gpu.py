@@ -14,6 +14,7 @@ layout: JAX shows what the network can do.)
 
 # ruff: noqa: E402 - paths and the backend are set before they are used
 
+import argparse
 import gc
 import importlib.util
 import os
@@ -24,14 +25,15 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # the package need not be installed, which would bring TensorFlow
 
-from timing import SECONDS, arguments, checked_config, measure, overrides_of, table, write_results
+from lib.results import SECONDS, arguments, table, write_results
+from lib.timing import checked_config, measure, overrides_of
 
 os.environ.setdefault("KERAS_BACKEND", "jax" if importlib.util.find_spec("jax") else "torch")
 os.environ.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", "0.95")
 
 import keras
 import numpy as np
-from backends import device, forward, matmul, training_step, use_precision
+from lib.backends import device, forward, matmul, training_step, use_precision
 
 from srn_tf import create_model
 from srn_tf.networks.configs import MODELS
@@ -157,7 +159,7 @@ class Bench:
         write_results(name, self.options, self.rows, complete, **self.about)
 
 
-def main() -> None:
+def flags() -> argparse.ArgumentParser:
     parser = arguments(__doc__)
     parser.add_argument("--model", default="color", choices=MODELS)
     parser.add_argument("--kernel_size", type=int, help="instead of the model's own")
@@ -192,6 +194,11 @@ def main() -> None:
     parser.add_argument(
         "--cpu", action="store_true", help="go on where there is no GPU; with --output"
     )
+    return parser
+
+
+def main() -> None:
+    parser = flags()
     options = parser.parse_args()
     backend = keras.backend.backend()
     if backend not in ("jax", "torch"):

@@ -6,45 +6,19 @@ are compared with. Two operations count for each multiplication of a convolution
 --peers puts the same network in plain PyTorch (eager and compiled) and in OpenVINO beside ours.
 """
 
-import contextlib
 import functools
 import importlib.util
 import os
 import pathlib
-import re
-import sys
 import tempfile
 
-from timing import (
-    SECONDS,
-    Worker,
-    arguments,
-    checked_config,
-    cores,
-    measure,
-    overrides_of,
-    table,
-    without_gpu,
-    write_results,
-)
+from lib.compare import COLUMNS, MALLOC, MATMUL, compare, left_out
+from lib.results import arguments, table, write_results
+from lib.timing import Worker, checked_config, cores, overrides_of, without_gpu
 
 from srn_tf.networks.configs import MODELS
 from srn_tf.options import PRECISIONS
 
-MATMUL = 4096  # side of the matrices
-# Otherwise glibc gives memory of 32 MiB or more back to the system each time, and takes it anew:
-# PyTorch's guide to tuning says to avoid that.
-MALLOC = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(1 << 40)}
-COLUMNS = {
-    "": "{what}",
-    "precision": "{precision}",
-    "first s": "{first:.3g}",
-    **SECONDS,
-    "TFLOP/s": "{tflops:.2f}",
-    "of matmul": "{of_matmul:.0%}",
-    "peak GB": "{peak_gb:.1f}",
-    "time / ours": "{ratio:.2f}",
-}
 BACKENDS = ("tensorflow", "jax", "torch", "openvino")
 
 
@@ -63,7 +37,7 @@ def pictures_of(size, channels: int):
 
 def make_forward(name: str, overrides: dict, precision: str, size):
     """Ours, on the Keras backend of this process."""
-    from backends import forward
+    from lib.backends import forward
 
     from srn_tf import create_model
 
@@ -71,17 +45,11 @@ def make_forward(name: str, overrides: dict, precision: str, size):
     return forward(model, pictures_of(size, model.config.channels))
 
 
-def make_matmul(precision: str):
-    from backends import matmul
-
-    return matmul(MATMUL, precision)
-
-
 def make_torch(name: str, overrides: dict, precision: str, size, compiled: bool):
     """The same network in plain PyTorch; compiled with its weights as constants."""
     import torch
+    from lib.torch_network import TorchNetwork
     from torch._inductor import config as inductor
-    from torch_network import TorchNetwork
 
     from srn_tf import create_model
 
@@ -117,75 +85,6 @@ def make_openvino(folder, precision: str, size):
     pictures = pictures_of(size, 3)
     compiled = functools.cache(lambda: core.compile_model(model, "CPU", hints))
     return lambda: compiled()({"image": pictures})["restored"]
-
-
-def compare(alternatives: dict, work: float, options) -> list[dict]:
-    """Times alternatives in turn, each in a process of its own, beside matmuls.
-
-    What cannot be made or called is told of and left out; without ours the run ends.
-
-    Args:
-        alternatives: (what, precision) -> (Keras backend, function that makes the call, its
-            arguments); ours first.
-        work: operations of one call.
-        options: with `repeats` and `seconds`.
-
-    Returns:
-        A row for each, with TFLOP/s, the part of what the fastest matmul of its precision reaches,
-        peak memory, and its time as a multiple of ours in that precision.
-    """
-    references: dict[str, str] = {}  # what the others of a precision are compared with
-    for what, precision in alternatives:
-        references.setdefault(precision, what)
-
-    def failed(key, error) -> None:
-        left_out(key, error)
-        if key in alternatives and references[key[1]] == key[0]:
-            sys.exit(f"without {', '.join(key)} there is nothing to compare with")
-
-    installed = list(filter(importlib.util.find_spec, ("tensorflow", "torch"))) or ["jax"]
-    ceilings = {
-        (f"matmul, {backend}", precision): (backend, make_matmul, precision)
-        for precision in references
-        for backend in installed
-    }
-    with contextlib.ExitStack() as stack:
-        calls = {}
-        for key, (backend, *make) in (ceilings | alternatives).items():
-            try:
-                worker = Worker(*make, environment={"KERAS_BACKEND": backend, **MALLOC})
-            except RuntimeError as error:
-                failed(key, error)
-                continue
-            stack.callback(worker.close)
-            calls[key] = worker
-        timings = measure(calls, options.repeats, options.seconds, failed)
-    rows = []
-    for precision, ours in references.items():
-        own = {what: timing for (what, other), timing in timings.items() if other == precision}
-        speeds = {
-            what: (2 * MATMUL**3 if what.startswith("matmul") else work) / timing.median
-            for what, timing in own.items()
-        }
-        matmuls = [speed for what, speed in speeds.items() if what.startswith("matmul")]
-        if not matmuls:
-            sys.exit(f"{precision}: without a matmul there is nothing to compare with")
-        for what, timing in own.items():
-            row = {"what": what, "precision": precision, **timing.row()}
-            row |= {"tflops": round(speeds[what] / 1e12, 3)}
-            row |= {"of_matmul": round(speeds[what] / max(matmuls), 3)}
-            row |= {"peak_gb": round(calls[what, precision].peak_gb, 2)}
-            if not what.startswith("matmul"):
-                row["ratio"] = round(timing.median / own[ours].median, 3)
-            rows.append(row)
-    return rows
-
-
-def left_out(what: tuple[str, ...], why) -> None:
-    """Tells what is not compared, and why: of a traceback, the line with the error."""
-    last = str(why).strip().rpartition("Traceback (")[-1].splitlines()
-    why = next((line for line in last if re.match(r"[\w.]+: ", line)), last[-1])
-    print(f"left out: {', '.join(what)}: {why}", flush=True)
 
 
 def exported(name: str, overrides: dict, folder: pathlib.Path) -> bool:

@@ -16,7 +16,8 @@ import time
 import cv2
 import numpy as np
 import skimage.data
-from timing import arguments, cores, table, without_gpu, write_results
+from lib.results import arguments, table, write_results
+from lib.timing import cores, without_gpu
 
 from srn_tf.data.config import DataConfig
 from srn_tf.data.packed import PackedSource, pack

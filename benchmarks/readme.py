@@ -12,7 +12,8 @@ import pathlib
 import re
 import sys
 
-from timing import RESULTS, ROUNDS, table
+from lib.results import RESULTS, table
+from lib.timing import ROUNDS
 
 from srn_tf.atomic import atomic_file
 

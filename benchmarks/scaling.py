@@ -7,16 +7,8 @@ than one. Beside it is the network on the whole picture at once, up to --whole m
 import math
 import pathlib
 
-from timing import (
-    SECONDS,
-    Worker,
-    arguments,
-    measure,
-    overrides_of,
-    table,
-    without_gpu,
-    write_results,
-)
+from lib.results import SECONDS, arguments, table, write_results
+from lib.timing import Worker, measure, overrides_of, without_gpu
 
 from srn_tf.atomic import atomic_file
 from srn_tf.networks.configs import MODELS

@@ -8,8 +8,9 @@ step in plain PyTorch, compiled and eager, beside ours.
 import importlib.util
 import os
 
-from network import COLUMNS, MALLOC, MATMUL, compare
-from timing import arguments, checked_config, cores, overrides_of, table, without_gpu, write_results
+from lib.compare import COLUMNS, MALLOC, MATMUL, compare
+from lib.results import arguments, table, write_results
+from lib.timing import checked_config, cores, overrides_of, without_gpu
 
 from srn_tf.data.config import DataConfig
 from srn_tf.networks.configs import MODELS, model_config
@@ -46,7 +47,7 @@ def make_step(name: str, overrides: dict, precision: str, batch: int, side: int,
 def make_backend_step(name: str, overrides: dict, precision: str, batch: int, side: int):
     """The same on Keras' JAX or PyTorch."""
     import keras
-    from backends import training_step
+    from lib.backends import training_step
 
     from srn_tf import create_model
 
@@ -58,7 +59,7 @@ def make_backend_step(name: str, overrides: dict, precision: str, batch: int, si
 def make_torch_step(name: str, overrides: dict, precision: str, batch: int, side: int, compiled):
     """The same in plain PyTorch: Adam in its fused form, forward and loss compiled as one."""
     import torch
-    from torch_network import TorchNetwork
+    from lib.torch_network import TorchNetwork
 
     from srn_tf import create_model
 

@@ -1,4 +1,4 @@
-"""Choices that flags offer by name, and the check of what a configuration holds.
+"""Choices that flags offer by name, and how what cannot be used is refused.
 
 Nothing but the standard library is imported here, so that a command shows its help at once.
 """
@@ -24,6 +24,7 @@ PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mi
 EXPORT_FORMATS = {"saved_model": "", "onnx": ".onnx", "openvino": "", "litert": ".tflite"}
 # What weights may be stored in, whatever they are used in.
 STORAGE = ("float32", "float16")
+_SHOWN = 10  # of many problems
 
 
 def check_rules(config, rules) -> None:
@@ -36,6 +37,14 @@ def check_rules(config, rules) -> None:
     for field, holds, rule in rules:
         if not holds:
             raise UserError(f"{field} must be {rule}, not {getattr(config, field)!r}")
+
+
+def refuse(heading: str, problems: list[str]) -> None:
+    """Raises UserError if there are problems, with the first ten below the heading."""
+    if problems:
+        rest = len(problems) - _SHOWN
+        more = [f"and {rest} more"] if rest > 0 else []
+        raise UserError("\n  ".join([heading, *problems[:_SHOWN], *more]))
 
 
 def check_types(config) -> None:

@@ -20,8 +20,9 @@ BENCHMARKS = TESTS.parent / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
 
 import readme  # noqa: E402
-import timing  # noqa: E402
-from network import left_out, size_of  # noqa: E402
+from lib import results, timing  # noqa: E402
+from lib.compare import left_out  # noqa: E402
+from network import size_of  # noqa: E402
 
 from srn_tf.networks.macs import macs_a_pixel  # noqa: E402
 
@@ -103,7 +104,7 @@ def test_results_tell_the_settings_that_matter_and_no_others(tmp_path, monkeypat
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
     monkeypatch.setenv("TF_CLI_CONFIG_FILE", "/home/me/.terraformrc")
     options = argparse.Namespace(output=tmp_path / "new.json")
-    timing.write_results("new", options, [], settings={"MALLOC_MMAP_MAX_": "0"})
+    results.write_results("new", options, [], settings={"MALLOC_MMAP_MAX_": "0"})
     settings = json.loads(options.output.read_text())["settings"]
     assert settings["OMP_NUM_THREADS"] == "2"
     assert settings["MALLOC_MMAP_MAX_"] == "0"
@@ -279,7 +280,7 @@ if keras.backend.backend() == "tensorflow":
     trainer = Trainer(model, optimizer)
     losses = [float(trainer.step(*map(tf.constant, pairs))["loss"]) for _ in range(3)]
 else:
-    from backends import training_step
+    from lib.backends import training_step
     step = training_step(model, optimizer, *pairs)
     losses = [float(step()) for _ in range(3)]
 print(*losses)
@@ -313,7 +314,7 @@ def test_steps_of_the_plain_pytorch_network_have_our_losses():
 @pytest.mark.parametrize("name", ["color", "color_lstm_residual"])
 def test_the_plain_pytorch_network_is_the_same_network(name):
     import torch
-    from torch_network import TorchNetwork
+    from lib.torch_network import TorchNetwork
 
     model = srn_tf.create_model(name, **SMALL)
     randomize(model)

@@ -1,6 +1,7 @@
 """The order of rooms: who may import whom; docs/architecture.md has the picture."""
 
 import ast
+import configparser
 import pathlib
 import sys
 
@@ -53,3 +54,10 @@ def test_no_import_runs_up(module):
         assert not outside and not inside - {("__init__",)}
     if (room == "data" and module[-1] != "pipeline") or module == ("training", "loop"):
         assert not {name[0] for name in found} & {"tensorflow", "jax"}
+
+
+def test_the_wheel_brings_every_room():
+    setup = configparser.ConfigParser()
+    setup.read(PACKAGE.parent / "setup.cfg")
+    packages = {*setup["options"]["packages"].split()} - {"srn_tf", "srn_tf.weights"}
+    assert packages == {f"srn_tf.{path.parent.name}" for path in PACKAGE.glob("*/__init__.py")}

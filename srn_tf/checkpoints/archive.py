@@ -20,9 +20,9 @@ import numpy as np
 from srn_tf import UserError
 from srn_tf.atomic import atomic_file
 from srn_tf.networks.configs import MODELS, from_json, to_json
+from srn_tf.options import refuse
 
 _FORMAT = 1
-_SHOWN = 10  # of the problems of a file
 
 
 def variables_by_path(variables, prefix: str) -> dict:
@@ -168,9 +168,6 @@ def assign(variables: dict, arrays: dict[str, np.ndarray], path) -> None:
         for name in variables.keys() & arrays.keys()
         if arrays[name].shape != tuple(variables[name].shape)
     ]
-    if problems:
-        rest = len(problems) - _SHOWN
-        problems = [*sorted(problems)[:_SHOWN], *([f"and {rest} more"] if rest > 0 else [])]
-        raise UserError("\n  ".join([f"{path}: does not fit the network", *problems]))
+    refuse(f"{path}: does not fit the network", sorted(problems))
     for name, variable in variables.items():
         variable.assign(arrays[name])

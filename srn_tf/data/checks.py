@@ -4,10 +4,8 @@ import os
 
 import numpy as np
 
-from srn_tf import UserError
+from srn_tf import UserError, options
 from srn_tf.images.read import read_kind
-
-_SHOWN = 10
 
 
 def path_problem(path: str) -> str:
@@ -64,11 +62,7 @@ def size_problem(what, size: tuple[int, int], crop_size: int) -> str:
 
 def refuse(problems: list[str]) -> None:
     """Raises UserError if there are problems: how many, and the first ten."""
-    if problems:
-        rest = len(problems) - _SHOWN
-        more = [f"and {rest} more"] if rest > 0 else []
-        heading = f"the data cannot be used; problems: {len(problems)}"
-        raise UserError("\n  ".join([heading, *problems[:_SHOWN], *more]))
+    options.refuse(f"the data cannot be used; problems: {len(problems)}", problems)
 
 
 def refuse_if_small(what, picture: np.ndarray, crop_size: int) -> None:

@@ -1,0 +1,1 @@
+"""What the benchmarks share; run the scripts beside this folder."""
