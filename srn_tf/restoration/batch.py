@@ -7,6 +7,8 @@ import errno
 import logging
 import math
 import time
+import typing
+from collections.abc import Callable
 
 import numpy as np
 
@@ -22,6 +24,16 @@ _LOG = logging.getLogger("srn_tf")
 _WAITING = 2
 # Pixels that a batch has at most: larger pictures gain nothing from company.
 _BATCH_PIXELS = 2**21
+
+
+class Restorer(typing.Protocol):
+    """What restores pictures: `deblurrer.Deblurrer`, or `classical.ClassicalDeblurrer`."""
+
+    def deblur_batch(self, images: np.ndarray, on_tile: Callable[[int, int], None]) -> np.ndarray:
+        """Pictures as `images` are, [batch, height, width] or with channels behind, restored.
+
+        `on_tile` may be called after each tile with how many are done, and how many there are.
+        """
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,13 +58,14 @@ class Result:
 
 
 def deblur_files(
-    deblurrer,
+    deblurrer: Restorer,
     jobs: list[Job],
     *,
     overwrite: bool = False,
     quality: int = QUALITY,
     max_megapixels: float = MAX_MEGAPIXELS,
     batch_size: int = 1,
+    on_tile=lambda done, total: None,
     finish=lambda job: None,
 ):
     """Restores pictures; reading and writing go on in threads while the network computes.
@@ -60,13 +73,14 @@ def deblur_files(
     A picture that fails does not stop the others. A full disk does.
 
     Args:
-        deblurrer: has `deblur_batch`.
+        deblurrer: what restores them.
         jobs: what to restore.
         overwrite: whether to restore pictures again whose result is there.
         quality: 1 to 100, of JPEG and WebP.
         max_megapixels: larger pictures fail, millions of pixels.
         batch_size: up to how many pictures of equal size the network gets at once; fewer, where
             they are large.
+        on_tile: called after each tile with how many of a batch are done, and how many there are.
         finish: called in a thread with each job whose result is there; may raise UserError.
 
     Yields:
@@ -112,7 +126,7 @@ def deblur_files(
                 elif pictures[0] is None:
                     writing.append((group[0][0], writers.submit(finished, group[0][0])))
                 else:
-                    restored, seconds = _restore(deblurrer, pictures)
+                    restored, seconds = _restore(deblurrer, pictures, on_tile)
                     for (job, picture), pixels in zip(group, restored, strict=True):
                         if isinstance(pixels, Exception):
                             writing.append((job, _done(pixels)))
@@ -153,15 +167,16 @@ def _kind(picture: Picture) -> tuple:
     return picture.pixels.shape, picture.pixels.dtype
 
 
-def _restore(deblurrer, pictures) -> tuple[list, float]:
+def _restore(deblurrer: Restorer, pictures, on_tile) -> tuple[list, float]:
     """The restored pixels, or for each picture the exception; and the seconds for each."""
     start = time.perf_counter()
     try:
-        restored = list(deblurrer.deblur_batch(np.stack([p.pixels for p in pictures])))
+        pixels = np.stack([picture.pixels for picture in pictures])
+        restored = list(deblurrer.deblur_batch(pixels, on_tile))
     except Exception as error:  # one picture must not end the others' work
         restored = [error]
         if len(pictures) > 1:
-            restored = [_restore(deblurrer, [picture])[0][0] for picture in pictures]
+            restored = [_restore(deblurrer, [picture], on_tile)[0][0] for picture in pictures]
     return restored, (time.perf_counter() - start) / len(pictures)
 
 

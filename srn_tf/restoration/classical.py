@@ -64,8 +64,8 @@ class ClassicalDeblurrer:
         """As `deblurrer.Deblurrer.deblur`; restored channel by channel."""
         return self.deblur_batch(image[np.newaxis])[0]
 
-    def deblur_batch(self, images: np.ndarray) -> np.ndarray:
-        """As `deblurrer.Deblurrer.deblur_batch`."""
+    def deblur_batch(self, images: np.ndarray, on_tile=None) -> np.ndarray:
+        """As `deblurrer.Deblurrer.deblur_batch`; there are no tiles to be told of."""
         return restore_arrays(images, 1, self._restore)
 
     def _restore(self, blurred: np.ndarray, peak) -> np.ndarray:

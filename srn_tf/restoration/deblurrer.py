@@ -41,8 +41,6 @@ class Deblurrer:
         model: the network.
         precision: the one in use.
         tile: in pixels; becomes smaller where a GPU runs out of memory.
-        on_tile: function to call after each tile with how many of a picture are done, and how many
-            there are, over all scales.
 
     Raises:
         UserError: if the checkpoint cannot be used, the precision or tile is outside its rule, or a
@@ -73,7 +71,6 @@ class Deblurrer:
             self.model = checkpoint_or_model
         self.precision = self.model.dtype_policy.compute_dtype
         self.tile = tile or _tile_for_memory()
-        self.on_tile = lambda done, total: None
         self._steps = _compile_steps(self.model)
 
     def deblur(self, image: np.ndarray) -> np.ndarray:
@@ -95,18 +92,23 @@ class Deblurrer:
         """
         return self.deblur_batch(image[np.newaxis])[0]
 
-    def deblur_batch(self, images: np.ndarray) -> np.ndarray:
-        """The same for pictures of equal size, [batch, height, width] or with channels behind."""
-        config = self.model.config
-        return restore_arrays(images, config.channels, self._restore, config.input_channels)
+    def deblur_batch(self, images: np.ndarray, on_tile=lambda done, total: None) -> np.ndarray:
+        """The same for pictures of equal size, [batch, height, width] or with channels behind.
 
-    def _restore(self, blurred: np.ndarray, peak) -> np.ndarray:
+        `on_tile` is called after each tile with how many are done, and how many there are, over all
+        scales; of a batch that is restored in parts, for each anew.
+        """
+        config = self.model.config
+        restore = functools.partial(self._restore, on_tile=on_tile)
+        return restore_arrays(images, config.channels, restore, config.input_channels)
+
+    def _restore(self, blurred: np.ndarray, peak, on_tile) -> np.ndarray:
         """float32 [batch, height, width, channels] in [0, 1] from integers up to `peak`."""
         config = self.model.config
         if config.candidates and blurred.shape[-1] == config.channels:
             blurred, peak = _with_candidates(blurred, peak), 1
         height, width = blurred.shape[1:3]
-        multiple = self.model.config.size_multiple
+        multiple = config.size_multiple
         margins = [(0, 0), (0, -height % multiple), (0, -width % multiple), (0, 0)]
         padded = np.pad(blurred, margins, mode="edge")
         while True:
@@ -114,9 +116,7 @@ class Deblurrer:
             parts = [padded[i : i + at_once] for i in range(0, len(padded), at_once)]
             try:
                 restored = [
-                    restore_in_tiles(
-                        self._steps, part, peak, self.model.config, self.tile, self.on_tile
-                    )
+                    restore_in_tiles(self._steps, part, peak, config, self.tile, on_tile)
                     for part in parts
                 ]
                 break

@@ -10,7 +10,7 @@ from srn_tf.evaluation.scores import first_folder, score, summarize, write_csv, 
 from srn_tf.images.picture import MAX_MEGAPIXELS, QUALITY
 from srn_tf.images.rgb import read_rgb
 from srn_tf.progress import progress
-from srn_tf.restoration.batch import deblur_files, explain
+from srn_tf.restoration.batch import Restorer, deblur_files, explain
 from srn_tf.restoration.jobs import Job
 
 
@@ -38,7 +38,7 @@ class Summary:
 
 
 def restore_folder(
-    deblurrer,
+    deblurrer: Restorer,
     jobs: list[Job],
     output_path,
     *,
@@ -54,7 +54,7 @@ def restore_folder(
     A picture that fails does not stop the others. A full disk does.
 
     Args:
-        deblurrer: has `deblur_batch`, as `Deblurrer` does.
+        deblurrer: what restores them.
         jobs: what to restore, as `find_jobs` gives them.
         output_path: folder of the results, for scores and report.
         overwrite, quality, max_megapixels, batch_size: as for `deblur_files`.
@@ -70,7 +70,6 @@ def restore_folder(
         for job in jobs:  # before hours of work, not after
             koehler.ground_truths(koehler_path, job.name)
     with progress("deblurring", len(jobs)) as advance:
-        deblurrer.on_tile = lambda tile, tiles: advance(f"tile {tile} of {tiles}", parts=0)
         for result in deblur_files(
             deblurrer,
             jobs,
@@ -78,6 +77,7 @@ def restore_folder(
             quality=quality,
             max_megapixels=max_megapixels,
             batch_size=batch_size,
+            on_tile=lambda tile, tiles: advance(f"tile {tile} of {tiles}", parts=0),
             finish=lambda job: _Finished.of(job, report_title is not None),
         ):
             if result.restored and result.seconds is None:

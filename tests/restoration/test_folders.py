@@ -476,7 +476,8 @@ class Doubler:
     def __init__(self):
         self.batches = []
 
-    def deblur_batch(self, images):
+    def deblur_batch(self, images, on_tile):
+        on_tile(1, len(images))
         self.batches.append(len(images))
         return images // 2
 
@@ -489,8 +490,14 @@ def make_jobs(tmp_path, photo, sizes) -> list:
 
 def test_pictures_of_equal_size_go_in_batches_and_none_is_mixed_up(tmp_path, photo):
     jobs, doubler = make_jobs(tmp_path, photo, [20, 20, 20, 30, 30, 20, 20]), Doubler()
-    results = list(batch.deblur_files(doubler, jobs, batch_size=2))
+    told = []
+
+    def on_tile(*counts):
+        told.append(counts)
+
+    results = list(batch.deblur_files(doubler, jobs, batch_size=2, on_tile=on_tile))
     assert doubler.batches == [2, 1, 2, 2]
+    assert told == [(1, count) for count in doubler.batches]
     assert [result.job for result in results] == jobs
     for i, job in enumerate(jobs):
         expected = read_rgb(job.source)[:, :20] // 2
@@ -533,10 +540,10 @@ def test_reading_and_writing_go_on_while_the_network_computes(tmp_path, photo, m
         return notes
 
     class Waiting(Doubler):
-        def deblur_batch(self, images):
+        def deblur_batch(self, images, on_tile):
             event = (second_is_read, first_is_written, threading.Event())[len(self.batches)]
             assert len(self.batches) == 2 or event.wait(10)
-            return super().deblur_batch(images)
+            return super().deblur_batch(images, on_tile)
 
     monkeypatch.setattr(batch, "read_picture", read)
     monkeypatch.setattr(batch, "write_picture", write)

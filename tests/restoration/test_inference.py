@@ -151,7 +151,11 @@ def test_tiles_give_the_result_of_the_whole_picture(photo, name):
     blurred = np.pad(photo, [(0, 100), (0, 30), (0, 0)], mode="reflect")
     whole = deblurrer.deblur(blurred)
     deblurrer.tile = tiling.SMALLEST_TILE
-    tiled = deblurrer.deblur(blurred)
+    told = []
+    (tiled,) = deblurrer.deblur_batch(blurred[np.newaxis], lambda *counts: told.append(counts))
+    total = told[-1][1]  # of each part of the batch
+    assert total > model.config.scales
+    assert told == [(i % total + 1, total) for i in range(len(told))] and told[-1][0] == total
     assert whole.std() > 1
     assert np.abs(tiled.astype(int) - whole).max() <= 1
 
