@@ -3,6 +3,7 @@
 import contextlib
 import difflib
 import functools
+import importlib.util
 import os
 import re
 import signal
@@ -316,6 +317,7 @@ def start_tensorflow(gpu: str | None, threads: int) -> None:
         UserError: if `gpu` names none that is there.
     """
     require_gpu(gpu)
+    _require_packages("TensorFlow", {"tensorflow": "tensorflow"})
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ["KERAS_BACKEND"] = "tensorflow"  # inference and export are TensorFlow
     if gpu is not None:
@@ -335,6 +337,21 @@ def start_tensorflow(gpu: str | None, threads: int) -> None:
         tf.config.threading.set_inter_op_parallelism_threads(threads)
 
 
+# What training on JAX takes, as modules and as packages.
+_FOR_JAX = {
+    **{name: name for name in ("jax", "keras", "numpy", "simplejpeg", "tifffile", "rich")},
+    **{"cv2": "opencv-python-headless", "PIL": "pillow", "skimage": "scikit-image"},
+    "filelock": "filelock",
+}
+
+
+def _require_packages(what: str, packages: dict[str, str]) -> None:
+    """Raises UserError naming all packages that are not installed."""
+    missing = [name for module, name in packages.items() if not importlib.util.find_spec(module)]
+    if missing:
+        raise UserError(f"{what} needs packages that are missing: pip install {' '.join(missing)}")
+
+
 def start_jax(gpu: str | None) -> None:
     """Imports JAX and sets it up as the flag says.
 
@@ -342,6 +359,7 @@ def start_jax(gpu: str | None) -> None:
         UserError: if JAX is not installed, cannot start, or `gpu` names none that is there.
     """
     os.environ["KERAS_BACKEND"] = "jax"
+    _require_packages("--backend jax", _FOR_JAX)
     on_processor = gpu is not None and gpu.startswith("-")
     if on_processor:
         os.environ["JAX_PLATFORMS"] = "cpu"
@@ -351,8 +369,6 @@ def start_jax(gpu: str | None) -> None:
         import jax
 
         device = jax.default_backend()
-    except ImportError:
-        raise UserError("--backend jax, but JAX is not installed: pip install jax") from None
     except RuntimeError as error:
         raise UserError(f"JAX cannot start: {str(error).splitlines()[0]}") from None
     if gpu is not None and not on_processor and device == "cpu":

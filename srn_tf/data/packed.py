@@ -91,7 +91,10 @@ def pack_drawn(
     Raises:
         UserError: as `pack` and the source.
     """
-    pack(_Drawn(source, count, seed), path, advance, process_pool(jobs))
+    try:
+        pack(_Drawn(source, count, seed), path, advance, process_pool(jobs))
+    except concurrent.futures.BrokenExecutor:
+        raise OSError("a process that makes the pairs has died; was memory short?") from None
 
 
 class _Drawn:
