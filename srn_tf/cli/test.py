@@ -92,7 +92,7 @@ def _define_network(define: Flags) -> None:
     define.choice(
         "precision",
         ("auto", *PRECISIONS),
-        "to compute in; auto: bfloat16 where this machine is faster with it, else float32.",
+        "to compute in; auto: bfloat16 on a GPU or processor that has it, else float32.",
         "auto",
     )
     define.integer(

@@ -1,7 +1,6 @@
 """Deblurring arrays: any size, any kind of picture, in tiles, in the precision asked for."""
 
 import logging
-import time
 
 import numpy as np
 import pytest
@@ -10,7 +9,7 @@ from helpers import SMALL, randomize
 
 import srn_tf
 from srn_tf.restoration import tiling
-from srn_tf.restoration.deblurrer import Deblurrer, fastest_precision
+from srn_tf.restoration.deblurrer import Deblurrer, fastest_precision, precision_of_processor
 
 
 def exact(model, blurred) -> np.ndarray:
@@ -228,15 +227,30 @@ def test_the_precision_is_the_one_asked_for(checkpoint, photo):
         Deblurrer(checkpoint, precision="half")
 
 
-@pytest.mark.parametrize(("slow", "chosen"), [("float32", "bfloat16"), ("bfloat16", "float32")])
-def test_auto_takes_what_this_machine_is_faster_with(checkpoint, monkeypatch, slow, chosen):
-    conv2d, sleep = tf.nn.conv2d, time.sleep
+@pytest.mark.parametrize(
+    ("has", "inference", "training"),
+    [
+        ("fpu avx2", "float32", "float32"),
+        ("avx512f avx512_bf16", "bfloat16", "float32"),
+        ("avx512f avx512_bf16 amx_bf16 amx_tile", "bfloat16", "bfloat16"),
+        ("avx512f amx_tile amx_int8", "float32", "float32"),
+        ("", "float32", "float32"),
+    ],
+)
+def test_auto_is_what_the_processor_has(has, inference, training):
+    assert precision_of_processor(set(has.split())) == inference
+    assert precision_of_processor(set(has.split()), training=True) == training
 
-    def timed(picture, *rest):
-        sleep(0.05 if picture.dtype.name == slow else 0)
-        return conv2d(tf.ones((1, 8, 8, 1)), tf.ones((1, 1, 1, 1)), 1, "SAME")
 
-    monkeypatch.setattr(tf.nn, "conv2d", timed)
+@pytest.mark.parametrize(("capability", "chosen"), [((7, 5), "float32"), ((9, 0), "bfloat16")])
+def test_auto_is_what_the_oldest_gpu_has(checkpoint, monkeypatch, capability, chosen):
+    capabilities = {"new": (9, 0), "other": capability}
+    monkeypatch.setattr(tf.config, "get_visible_devices", lambda kind: list(capabilities))
+    monkeypatch.setattr(
+        tf.config.experimental,
+        "get_device_details",
+        lambda gpu: {"compute_capability": capabilities[gpu]},
+    )
     fastest_precision.cache_clear()
     try:
         assert Deblurrer(checkpoint).precision == chosen
