@@ -83,7 +83,7 @@ def train(seed: int) -> None:
         "lr": 1e-3,
         "decay": "polynomial",
         "clip_norm": 3,
-        "precision": fastest_precision(training=True),
+        "precision": fastest_precision(),
         "seed": seed,
     }
     command("train.py", **flags, max_steps=60, run_dir="demo/training/timing")

@@ -316,7 +316,6 @@ def start_tensorflow(gpu: str | None, threads: int) -> None:
         UserError: if `gpu` names none that is there.
     """
     require_gpu(gpu)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ["KERAS_BACKEND"] = "tensorflow"  # inference and export are TensorFlow
     if gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu

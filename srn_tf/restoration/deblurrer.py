@@ -3,16 +3,19 @@
 import functools
 import logging
 import math
+import os
 import pathlib
 
 import numpy as np
 import psutil
 import tensorflow as tf
+from PIL import Image
 
 from srn_tf import UserError
-from srn_tf.checkpoints.load import load_model
+from srn_tf.checkpoints.load import load_model, locate, stamp
+from srn_tf.images.read import read_picture
 from srn_tf.options import PRECISIONS
-from srn_tf.restoration.normalize import restore_arrays
+from srn_tf.restoration.normalize import as_array, pixels_of_pillow, restore_arrays
 from srn_tf.restoration.tiling import SMALLEST_TILE, restore_in_tiles
 
 # What a tile may take of the memory, in bytes, and of what is free. More than two million pixels
@@ -38,7 +41,7 @@ class Deblurrer:
             network.
 
     Attributes:
-        model: the network.
+        model: the network; shared by all that have the same file and precision.
         precision: the one in use.
         tile: in pixels; becomes smaller where a GPU runs out of memory.
         on_tile: function to call after each tile with how many of a picture are done, and how many
@@ -65,40 +68,54 @@ class Deblurrer:
             precision = fastest_precision() if precision == "auto" else precision
             # Weights that do not learn can be stored as they are used: the same numbers, and no
             # casts with each picture, as a "mixed" policy has.
-            self.model = load_model(checkpoint_or_model, precision, name)
+            path = locate(checkpoint_or_model)
+            self.model, self._steps = _load(path, stamp(path), precision, name)
         elif precision != "auto" or name is not None:
             what = "name" if name is not None else "precision"
             raise UserError(f"{what} is of a checkpoint; a network that is given has its own")
         else:
             self.model = checkpoint_or_model
+            self._steps = _compile_steps(self.model)
         self.precision = self.model.dtype_policy.compute_dtype
         self.tile = tile or _tile_for_memory()
         self.on_tile = lambda done, total: None
-        self._steps = _compile_steps(self.model)
 
-    def deblur(self, image: np.ndarray) -> np.ndarray:
+    def deblur(self, image):
         """The restored picture.
 
         A one-channel model restores R, G and B as a batch of three, as the authors' program does.
         For a colour model gray is repeated, and the mean of its channels taken.
 
         Args:
-            image: uint8, uint16 or floating-point in [0, 1], [height, width] or [height, width,
-                channels] with 1 (gray), 2 (gray and alpha), 3 (RGB) or 4 (RGB and alpha) channels.
+            image: an array, or what NumPy makes one of, such as a tensor: uint8, uint16 or
+                floating-point in [0, 1], [height, width] or [height, width, channels] with 1
+                (gray), 2 (gray and alpha), 3 (RGB) or 4 (RGB and alpha) channels. Or a picture of
+                Pillow's of such a kind; palettes become colours. Or the path of a file, a str or a
+                pathlib.Path.
 
         Returns:
-            The same shape and dtype, integers rounded; alpha as it was.
+            An array of the same shape and dtype, integers rounded; alpha as it was. For a picture
+            of Pillow's one, with its `info`; for a path the array of its pixels.
 
         Raises:
-            UserError: for an array of another kind.
+            UserError: for a picture of another kind, or a file that cannot be read.
+            OSError: if a file cannot be opened.
             MemoryError: if even small tiles do not fit into the memory.
         """
-        return self.deblur_batch(image[np.newaxis])[0]
+        if isinstance(image, Image.Image):
+            pixels = pixels_of_pillow(image)
+            restored = Image.fromarray(self.deblur(pixels))
+            restored.info = {k: v for k, v in image.info.items() if k != "transparency"}
+            return restored
+        pixels = read_picture(image).pixels if isinstance(image, str | os.PathLike) else image
+        return self.deblur_batch(as_array(pixels)[np.newaxis])[0]
 
-    def deblur_batch(self, images: np.ndarray) -> np.ndarray:
+    def deblur_batch(self, images) -> np.ndarray:
         """The same for pictures of equal size, [batch, height, width] or with channels behind."""
         config = self.model.config
-        return restore_arrays(images, config.channels, self._restore, config.input_channels)
+        return restore_arrays(
+            as_array(images), config.channels, self._restore, config.input_channels
+        )
 
     def _restore(self, blurred: np.ndarray, peak) -> np.ndarray:
         """float32 [batch, height, width, channels] in [0, 1] from integers up to `peak`."""
@@ -140,6 +157,13 @@ class Deblurrer:
             "out of memory with tiles of %d pixels; going on with %d", self.tile, smaller
         )
         self.tile = smaller
+
+
+@functools.lru_cache(maxsize=2)  # of the size of a network each
+def _load(path: pathlib.Path, stamp, precision: str, name: str | None) -> tuple:
+    """The network of a checkpoint and its compiled steps; `stamp` tells what was written anew."""
+    model = load_model(path, precision, name)
+    return model, _compile_steps(model)
 
 
 def _with_candidates(blurred: np.ndarray, peak) -> np.ndarray:
@@ -186,7 +210,7 @@ def _tile_for_memory() -> int:
 
 
 @functools.cache
-def fastest_precision(training: bool = False) -> str:
+def fastest_precision() -> str:
     """bfloat16 or float32: what `auto` stands for here, the same each time.
 
     A GPU decides, if there is one, else the processor. Nothing is measured: other programs would
@@ -197,17 +221,16 @@ def fastest_precision(training: bool = False) -> str:
         # Those before 8.0 compute bfloat16 in float32. Others than NVIDIA's do not say.
         oldest = min(each.get("compute_capability", (8, 0)) for each in details)
         return "bfloat16" if oldest >= (8, 0) else "float32"
-    return precision_of_processor(_processor_flags(), training)
+    return precision_of_processor(_processor_flags())
 
 
-def precision_of_processor(has: set[str], training: bool = False) -> str:
+def precision_of_processor(has: set[str]) -> str:
     """The same of a processor with these features, as Linux names them.
 
-    AMX multiplies matrices in bfloat16. AVX512_BF16 alone makes the forward pass of `color` twice
-    as fast as in float32, but not training.
+    With AVX512_BF16 alone the forward pass of `color` takes half the time of float32; AMX
+    multiplies whole matrices.
     """
-    fast = "amx_bf16" in has or ("avx512_bf16" in has and not training)
-    return "bfloat16" if fast else "float32"
+    return "bfloat16" if has & {"amx_bf16", "avx512_bf16"} else "float32"
 
 
 def _processor_flags() -> set[str]:
