@@ -9,19 +9,26 @@ SEED ?= 1
 .PHONY: demo train-demo test clean
 
 demo: .venv/installed
+	@echo "restoring the pictures of demo/pictures/blurred; look at demo/restored/report.html then"
 	.venv/bin/python test.py --input_path demo/pictures/blurred --sharp_path demo/pictures/sharp \
 	    --output_path demo/restored --report --overwrite
 
 train-demo: .venv/installed
 	.venv/bin/python demo/train.py --seed $(SEED)
 
-test: .venv/installed
+test: .venv/installed_dev
 	.venv/bin/python -m pytest
 
 # Installed again only when the requirements change: the package itself is used in place.
 .venv/installed: setup.cfg pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed; set PYTHON=/path/to/it"; exit 1; }
+	@echo "installing srn_tf and TensorFlow into .venv: some minutes"
 	$(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --editable .
+	touch $@
+
+.venv/installed_dev: .venv/installed
+	@echo "installing the tools of the tests into .venv"
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --editable ".[dev]"
 	touch $@
 

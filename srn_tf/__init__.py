@@ -11,6 +11,7 @@ Deblurring", CVPR 2018.
 """
 
 import importlib
+import os
 import typing
 
 if typing.TYPE_CHECKING:  # what __getattr__ gives, for editors and type checkers
@@ -21,6 +22,9 @@ if typing.TYPE_CHECKING:  # what __getattr__ gives, for editors and type checker
     from srn_tf.restoration.deblurrer import Deblurrer
 
 __version__ = "0.1.0"
+
+# TensorFlow and what it loads would print how they start; a user who has set it is heard.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
 class UserError(ValueError):

@@ -13,6 +13,9 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Column
+
+_WIDE = 80  # columns of a terminal
 
 
 def printable(text) -> str:
@@ -38,16 +41,14 @@ def progress(description: str, total: int | None, completed: int = 0, lines: boo
     if not console.is_terminal:
         yield _printing(total, completed) if lines else lambda text="", parts=1: None
         return
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[text]}", markup=False),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        console=console,
-    )
+    step = MofNCompleteColumn(table_column=Column(no_wrap=True))
+    left = TextColumn("left"), TimeRemainingColumn(table_column=Column(no_wrap=True))
+    text = TextColumn("{task.fields[text]}", markup=False)
+    if console.width < _WIDE:  # how far it is, and how long it takes, have room
+        columns = [step, *left]
+    else:
+        columns = [BarColumn(bar_width=24), step, text, TimeElapsedColumn(), *left]
+    bar = Progress(TextColumn("{task.description}"), *columns, console=console)
     with bar:
         task = bar.add_task(description, total=total, completed=completed, text="")
         yield lambda text="", parts=1: bar.update(task, advance=parts, text=printable(text))

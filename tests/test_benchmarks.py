@@ -6,6 +6,7 @@ import importlib.util
 import json
 import operator
 import os
+import random
 import subprocess
 import sys
 
@@ -19,6 +20,7 @@ import srn_tf
 BENCHMARKS = TESTS.parent / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
 
+import faults  # noqa: E402
 import readme  # noqa: E402
 from lib import results, timing  # noqa: E402
 from lib.compare import left_out  # noqa: E402
@@ -44,6 +46,36 @@ def run_benchmark(name: str, *words, blocked=(), **environment) -> str:
     )
     assert result.returncode == 0, result.stderr[-2000:]
     return result.stdout
+
+
+def test_the_campaign_of_faults_loses_nothing():
+    printed = run_benchmark("faults", "--pictures=20", "--kills=0", "--training_kills=0")
+    assert printed.splitlines() == ["damaged pictures: tried 20, lost 0, unclear 0"]
+
+
+@pytest.mark.parametrize(
+    ("kept", "lost"), [("all", 0), ("none", 2)], ids=["a sound program", "one that loses"]
+)
+def test_kills_are_told_from_losses(tmp_path, kept, lost):
+    """A program that writes a file whole, or in two parts with a long time between them."""
+    script = tmp_path / "program.py"
+    script.write_text(
+        "import os, sys, time\n"
+        "os.makedirs(sys.argv[1], exist_ok=True)\n"
+        "path = os.path.join(sys.argv[1], 'a')\n"
+        "time.sleep(0.1)\n"
+        + ("time.sleep(1)\n" if kept == "all" else "if os.path.exists(path): sys.exit()\n")
+        + "with open(path, 'w', buffering=1) as file:\n"
+        "    file.write('one\\n')\n"
+        + ("" if kept == "all" else "    time.sleep(3)\n")
+        + "    file.write('two\\n')\n"
+    )
+
+    def outcome(folder) -> dict:
+        return {path.name: path.read_text() for path in folder.glob("*")}
+
+    found = faults.kill(2, random.Random(0), lambda results: (script, results), outcome, tmp_path)
+    assert (found["tried"], len(found["lost"]), found["unclear"]) == (2, lost, [])
 
 
 @pytest.fixture

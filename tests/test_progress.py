@@ -1,7 +1,11 @@
 """Progress where there is no terminal."""
 
+import io
 import re
 import time
+
+import pytest
+import rich.console
 
 from srn_tf.progress import progress
 
@@ -19,6 +23,19 @@ def test_a_log_gets_a_line_for_new_words_with_the_time_left(capsys, monkeypatch)
         "step 60 of 100: loss 0.4  0:01:20 left",
     ]
     assert printed.err == ""
+
+
+@pytest.mark.parametrize(("width", "has_words"), [(40, False), (100, True)])
+def test_step_and_time_left_have_room_on_any_terminal(monkeypatch, width, has_words):
+    shown = io.StringIO()
+    terminal = rich.console.Console(file=shown, width=width, force_terminal=True, color_system=None)
+    monkeypatch.setattr("srn_tf.progress.Console", lambda stderr: terminal)
+    with progress("training", total=20000) as advance:
+        for _ in range(9000):
+            advance("loss 0.5")
+    line = next(line for line in shown.getvalue().splitlines() if "9000/20000" in line)
+    assert re.search(r"training .*9000/20000 .*left \d+:\d\d:\d\d", line)
+    assert ("loss 0.5" in line) == has_words
 
 
 def test_other_work_says_nothing_in_a_log(capsys):

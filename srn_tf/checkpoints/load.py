@@ -27,6 +27,23 @@ def load_model(path=None, dtype: str = "float32", name: str | None = None):
     return load(path, dtype, name)[1]
 
 
+def locate(path=None) -> pathlib.Path:
+    """The file that `load_model` would read, or the prefix of a TensorFlow checkpoint.
+
+    Raises:
+        UserError: if there is none.
+    """
+    path = path or SHIPPED
+    found = _foreign(path)
+    return found[1] if found else find(path)
+
+
+def stamp(path: pathlib.Path) -> tuple:
+    """What tells the files of what `locate` gives from others, and from what they were before."""
+    status = [part.stat() for part in _files(path)]
+    return tuple((s.st_dev, s.st_ino, s.st_mtime_ns, s.st_size) for s in status)
+
+
 def load(path=None, dtype: str = "float32", name: str | None = None):
     """The same, with where it comes from.
 
@@ -116,9 +133,14 @@ def _foreign(path):
     return None
 
 
+def _files(path: pathlib.Path) -> list[pathlib.Path]:
+    """A file itself, or the data of a TensorFlow checkpoint."""
+    return [path] if path.is_file() else sorted(path.parent.glob(f"{path.name}.data-*"))
+
+
 def _origin(path: pathlib.Path) -> dict[str, str]:
     """Name and SHA-256 of a file, or of the data of a TensorFlow checkpoint."""
     digest = hashlib.sha256()
-    for part in [path] if path.is_file() else sorted(path.parent.glob(f"{path.name}.data-*")):
+    for part in _files(path):
         digest.update(part.read_bytes())
     return {"file": path.name, "sha256": digest.hexdigest()}

@@ -318,7 +318,6 @@ def start_tensorflow(gpu: str | None, threads: int) -> None:
     """
     require_gpu(gpu)
     _require_packages("TensorFlow", {"tensorflow": "tensorflow"})
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ["KERAS_BACKEND"] = "tensorflow"  # inference and export are TensorFlow
     if gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu

@@ -83,6 +83,9 @@ _HEADINGS = (
 )
 
 
+_WIDTH = 170  # characters, of the whole table
+
+
 def as_text(rows: list[dict]) -> list[tuple[str, ...]]:
     """The table as rows of words, the headings first."""
 
@@ -112,6 +115,30 @@ def as_markdown(rows: list[dict]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
+def print_models(rows: list[dict]) -> None:
+    """Prints the table; where it is too wide for the terminal, as two, numbers and words."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    if not console.is_terminal:
+        console.width = _WIDTH  # a log is not folded to 80 columns
+    words = ("what it is", "published by")
+    numbers = [heading for heading in _HEADINGS if heading not in words]
+    parts = [_HEADINGS] if console.width >= _WIDTH else [numbers, ["model", *words]]
+    headings, *body = as_text(rows)
+    for part in parts:
+        table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), collapse_padding=True, pad_edge=False)
+        for heading in part:
+            left = heading in ("model", *words)
+            table.add_column(heading, justify="left" if left else "right")
+        for row in body:
+            cells = dict(zip(headings, row, strict=True))
+            table.add_row(*(cells[heading] for heading in part))
+        console.print(table)
+
+
 def define_flags() -> flags.FlagValues:
     define = Flags()
     define.switch("json", "print JSON, for programs.")
@@ -121,23 +148,13 @@ def define_flags() -> flags.FlagValues:
 
 def execute(values: flags.FlagValues) -> int:
     start_tensorflow(gpu="-1", threads=0)
-    from rich.console import Console
-    from rich.table import Table
-
     rows = model_table()
     if values.json:
         print(json.dumps(rows, indent=2))
     elif values.markdown:
         print(as_markdown(rows))
     else:
-        headings, *body = as_text(rows)
-        table = Table()
-        for heading in headings:
-            words = heading in ("model", "what it is", "published by")
-            table.add_column(heading, justify="left" if words else "right")
-        for row in body:
-            table.add_row(*row)
-        Console().print(table)
+        print_models(rows)
     return 0
 
 

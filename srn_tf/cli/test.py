@@ -42,7 +42,7 @@ For comparison, a classical deconvolution of a motion along a line that you know
 
 _FORMATS = ("png", "jpg", "webp", "bmp", "tiff", "avif", "heic")
 _PIPE = "-"  # standard input, or output
-_OF_PICTURES = ("sharp_path", "koehler_path", "report", "recursive", "format", "quality")
+_OF_PICTURES = ("sharp_path", "koehler_path", "report", "recursive", "format", "quality", "scores")
 
 
 def define_flags() -> flags.FlagValues:
@@ -75,6 +75,7 @@ def define_flags() -> flags.FlagValues:
     define.string(
         "sharp_path", "folder of the sharp pictures, by the same file names, to score against."
     )
+    define.choice("scores", ("main", "all"), "to print: PSNR and SSIM, or all.", "main")
     define.string("datalist", "list of pairs, in place of --input_path and --sharp_path.")
     define.string("data_root", "folder that the paths in --datalist begin in.")
     define.string(
@@ -92,7 +93,7 @@ def _define_network(define: Flags) -> None:
     define.choice(
         "precision",
         ("auto", *PRECISIONS),
-        "to compute in; auto: bfloat16 where this machine is faster with it, else float32.",
+        "to compute in; auto: bfloat16 on a GPU or processor that has it, else float32.",
         "auto",
     )
     define.integer(
@@ -287,15 +288,15 @@ def _deblur_pictures(values: flags.FlagValues, deblurrer, jobs, inputs, output) 
         report_title=f"{name}, deblurred" if values.report else None,
         koehler_path=values.koehler_path,
     )
-    _print(summary, folder, output)
+    _print(summary, folder, output, values.scores == "all")
     return FAILURE if summary.errors else 0
 
 
-def _print(summary, folder: pathlib.Path, output) -> None:
+def _print(summary, folder: pathlib.Path, output, every_score: bool) -> None:
     from srn_tf.evaluation.scores import print_table
 
     if summary.scores:
-        print_table(summary.scores, summary.means)
+        print_table(summary.scores, summary.means, every_score)
         say(f"scores in {folder / 'scores.csv'} and scores.json")
     if summary.report:
         say(f"report in {summary.report}")

@@ -1,4 +1,7 @@
-"""A page to look at the results: every picture before and after, in one HTML file."""
+"""A page to look at the results: every picture before and after, in one HTML file.
+
+Where there is a sharp picture it can be looked at in place of the restored one.
+"""
 
 import base64
 import dataclasses
@@ -8,6 +11,7 @@ import math
 import os
 import pathlib
 import urllib.parse
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -27,10 +31,11 @@ class Entry:
         name: as shown, such as "holiday/a.png".
         blurred, restored: the full-size files.
         width, height: in pixels, upright.
-        thumbnails: JPEG of the blurred and of the restored picture.
+        thumbnails: JPEG of the blurred, of the restored, and of the sharp picture, if there is one.
         seconds: that the network took; None where an earlier run restored the picture.
         scores: by name, the blurred picture's with "blurred_" before it (blurred_psnr, psnr, ...);
             None without a sharp picture.
+        sharp: the full-size file, if there is one.
     """
 
     name: str
@@ -38,9 +43,10 @@ class Entry:
     restored: pathlib.Path
     width: int
     height: int
-    thumbnails: tuple[bytes, bytes]
+    thumbnails: tuple[bytes, ...]
     seconds: float | None
     scores: dict[str, float] | None
+    sharp: pathlib.Path | None = None
 
 
 def thumbnail(pixels: np.ndarray) -> bytes:
@@ -54,14 +60,18 @@ def thumbnail(pixels: np.ndarray) -> bytes:
     return encoded.tobytes()
 
 
-def write_report(path, entries: list[Entry], title: str) -> None:
-    """Writes the page; whole or not at all.
+def write_report(path, entries: list[Entry], title: str, failures: Sequence[str] = ()) -> None:
+    """Writes the page; whole or not at all. It begins with what failed, a line each.
 
     Script, style and thumbnails are inside. The full-size pictures are linked relative to the
     page, so that it can be moved together with them.
     """
     folder = pathlib.Path(path).parent
-    data = {"title": _text(title), "entries": [_as_json(entry, folder) for entry in entries]}
+    data = {
+        "title": _text(title),
+        "entries": [_as_json(entry, folder) for entry in entries],
+        "failures": [_text(line) for line in failures],
+    }
     # Names are data: without "<", none can end the <script> that holds them.
     text = json.dumps(data, allow_nan=False).replace("<", "\\u003c")
     template = importlib.resources.files("srn_tf.evaluation").joinpath("report.html")
@@ -74,7 +84,9 @@ def _as_json(entry: Entry, folder: pathlib.Path) -> dict:
     scores = entry.scores and {name: _number(value) for name, value in entry.scores.items()}
     return {
         "name": _text(entry.name),
-        "files": [_link(entry.blurred, folder), _link(entry.restored, folder)],
+        "files": [
+            _link(file, folder) for file in (entry.blurred, entry.restored, entry.sharp) if file
+        ],
         "width": entry.width,
         "height": entry.height,
         "thumbnails": [base64.b64encode(jpeg).decode() for jpeg in entry.thumbnails],

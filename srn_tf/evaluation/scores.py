@@ -27,6 +27,7 @@ from srn_tf.images.rgb import read_rgb
 from srn_tf.progress import printable
 
 METRICS = {"psnr": psnr, "ssim": ssim, "ssim_luma": ssim_luma, "ssim_matlab3d": ssim_matlab3d}
+_KINDS_OF_SSIM = ("ssim_luma", "ssim_matlab3d")
 _SHOWN = 50
 
 
@@ -141,22 +142,23 @@ def _without_infinity(row: dict) -> dict:
     return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
 
 
-def print_table(rows: list[dict], means: list[dict]) -> None:
+def print_table(rows: list[dict], means: list[dict], every: bool = False) -> None:
     """Prints the pictures, if they are few, and the means; PSNR in dB.
 
-    Above 50 pictures only the means are printed.
+    Above 50 pictures only the means are printed. Of the scores PSNR and SSIM are, or `every` one.
     """
+    columns = [c for c in rows[0] if every or not c.endswith(_KINDS_OF_SSIM)]
     console = Console()
     if not console.is_terminal:
         console.width = 200  # a log is not folded to 80 columns
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), collapse_padding=True, pad_edge=False)
-    for column in rows[0]:
+    for column in columns:
         side = "left" if column == "name" else "right"
         table.add_column(column.replace("_", " "), justify=side, overflow="fold")
     *sequences, mean = means
     for section in (rows if len(rows) <= _SHOWN else [], sequences, [mean]):
         for row in section:
-            table.add_row(*(_cell(column, row.get(column, "")) for column in rows[0]))
+            table.add_row(*(_cell(column, row.get(column, "")) for column in columns))
         table.add_section()
     console.print(table)
     if mean["infinite_psnr"]:

@@ -3,17 +3,19 @@
 import functools
 import logging
 import math
+import os
 import pathlib
-import time
 
 import numpy as np
 import psutil
 import tensorflow as tf
+from PIL import Image
 
 from srn_tf import UserError
-from srn_tf.checkpoints.load import load_model
+from srn_tf.checkpoints.load import load_model, locate, stamp
+from srn_tf.images.read import read_picture
 from srn_tf.options import PRECISIONS
-from srn_tf.restoration.normalize import restore_arrays
+from srn_tf.restoration.normalize import as_array, pixels_of_pillow, restore_arrays
 from srn_tf.restoration.tiling import SMALLEST_TILE, restore_in_tiles
 
 # What a tile may take of the memory, in bytes, and of what is free. More than two million pixels
@@ -30,15 +32,16 @@ class Deblurrer:
     Args:
         checkpoint_or_model: a checkpoint file, a run folder (its newest checkpoint), or a network;
             by default the weights that come with this package.
-        precision: float32, bfloat16, float16, or auto, which is bfloat16 where this machine is
-            faster with it and float32 elsewhere; of a checkpoint alone, as a network has its own.
+        precision: float32, bfloat16, float16, or auto, which is bfloat16 on a GPU or
+            processor that computes in it and float32 elsewhere, the same each time on a machine; of
+            a checkpoint alone, as a network has its own.
         tile: longest side in pixels of what the network sees at once; larger pictures are restored
             in tiles, in bounded memory. By default as large as the memory allows.
         name: the model a checkpoint must be; by default what it says, or what fits it. Not for a
             network.
 
     Attributes:
-        model: the network.
+        model: the network; shared by all that have the same file and precision.
         precision: the one in use.
         tile: in pixels; becomes smaller where a GPU runs out of memory.
 
@@ -63,36 +66,48 @@ class Deblurrer:
             precision = fastest_precision() if precision == "auto" else precision
             # Weights that do not learn can be stored as they are used: the same numbers, and no
             # casts with each picture, as a "mixed" policy has.
-            self.model = load_model(checkpoint_or_model, precision, name)
+            path = locate(checkpoint_or_model)
+            self.model, self._steps = _load(path, stamp(path), precision, name)
         elif precision != "auto" or name is not None:
             what = "name" if name is not None else "precision"
             raise UserError(f"{what} is of a checkpoint; a network that is given has its own")
         else:
             self.model = checkpoint_or_model
+            self._steps = _compile_steps(self.model)
         self.precision = self.model.dtype_policy.compute_dtype
         self.tile = tile or _tile_for_memory()
-        self._steps = _compile_steps(self.model)
 
-    def deblur(self, image: np.ndarray) -> np.ndarray:
+    def deblur(self, image):
         """The restored picture.
 
         A one-channel model restores R, G and B as a batch of three, as the authors' program does.
         For a colour model gray is repeated, and the mean of its channels taken.
 
         Args:
-            image: uint8, uint16 or floating-point in [0, 1], [height, width] or [height, width,
-                channels] with 1 (gray), 2 (gray and alpha), 3 (RGB) or 4 (RGB and alpha) channels.
+            image: an array, or what NumPy makes one of, such as a tensor: uint8, uint16 or
+                floating-point in [0, 1], [height, width] or [height, width, channels] with 1
+                (gray), 2 (gray and alpha), 3 (RGB) or 4 (RGB and alpha) channels. Or a picture of
+                Pillow's of such a kind; palettes become colours. Or the path of a file, a str or a
+                pathlib.Path.
 
         Returns:
-            The same shape and dtype, integers rounded; alpha as it was.
+            An array of the same shape and dtype, integers rounded; alpha as it was. For a picture
+            of Pillow's one, with its `info`; for a path the array of its pixels.
 
         Raises:
-            UserError: for an array of another kind.
+            UserError: for a picture of another kind, or a file that cannot be read.
+            OSError: if a file cannot be opened.
             MemoryError: if even small tiles do not fit into the memory.
         """
-        return self.deblur_batch(image[np.newaxis])[0]
+        if isinstance(image, Image.Image):
+            pixels = pixels_of_pillow(image)
+            restored = Image.fromarray(self.deblur(pixels))
+            restored.info = {k: v for k, v in image.info.items() if k != "transparency"}
+            return restored
+        pixels = read_picture(image).pixels if isinstance(image, str | os.PathLike) else image
+        return self.deblur_batch(as_array(pixels)[np.newaxis])[0]
 
-    def deblur_batch(self, images: np.ndarray, on_tile=lambda done, total: None) -> np.ndarray:
+    def deblur_batch(self, images, on_tile=lambda done, total: None) -> np.ndarray:
         """The same for pictures of equal size, [batch, height, width] or with channels behind.
 
         `on_tile` is called after each tile with how many are done, and how many there are, over all
@@ -100,7 +115,7 @@ class Deblurrer:
         """
         config = self.model.config
         restore = functools.partial(self._restore, on_tile=on_tile)
-        return restore_arrays(images, config.channels, restore, config.input_channels)
+        return restore_arrays(as_array(images), config.channels, restore, config.input_channels)
 
     def _restore(self, blurred: np.ndarray, peak, on_tile) -> np.ndarray:
         """float32 [batch, height, width, channels] in [0, 1] from integers up to `peak`."""
@@ -140,6 +155,13 @@ class Deblurrer:
             "out of memory with tiles of %d pixels; going on with %d", self.tile, smaller
         )
         self.tile = smaller
+
+
+@functools.lru_cache(maxsize=2)  # of the size of a network each
+def _load(path: pathlib.Path, stamp, precision: str, name: str | None) -> tuple:
+    """The network of a checkpoint and its compiled steps; `stamp` tells what was written anew."""
+    model = load_model(path, precision, name)
+    return model, _compile_steps(model)
 
 
 def _with_candidates(blurred: np.ndarray, peak) -> np.ndarray:
@@ -187,17 +209,32 @@ def _tile_for_memory() -> int:
 
 @functools.cache
 def fastest_precision() -> str:
-    """bfloat16 if this machine convolves faster in it than in float32, else float32.
+    """bfloat16 or float32: what `auto` stands for here, the same each time.
 
-    Measured with a convolution as the network has it; bfloat16 must save a fifth of the time.
+    A GPU decides, if there is one, else the processor. Nothing is measured: other programs would
+    have a say in it.
     """
-    seconds = {}
-    for precision, dtype in (("float32", tf.float32), ("bfloat16", tf.bfloat16)):
-        picture, kernel = tf.ones((1, 128, 128, 64), dtype), tf.ones((5, 5, 64, 64), dtype)
-        times = []
-        for _ in range(4):  # the first call sets up
-            start = time.perf_counter()
-            tf.nn.conv2d(picture, kernel, 1, "SAME").numpy()
-            times.append(time.perf_counter() - start)
-        seconds[precision] = min(times)
-    return "bfloat16" if seconds["bfloat16"] < 0.8 * seconds["float32"] else "float32"
+    if gpus := tf.config.get_visible_devices("GPU"):
+        details = map(tf.config.experimental.get_device_details, gpus)
+        # Those before 8.0 compute bfloat16 in float32. Others than NVIDIA's do not say.
+        oldest = min(each.get("compute_capability", (8, 0)) for each in details)
+        return "bfloat16" if oldest >= (8, 0) else "float32"
+    return precision_of_processor(_processor_flags())
+
+
+def precision_of_processor(has: set[str]) -> str:
+    """The same of a processor with these features, as Linux names them.
+
+    With AVX512_BF16 alone the forward pass of `color` takes half the time of float32; AMX
+    multiplies whole matrices.
+    """
+    return "bfloat16" if has & {"amx_bf16", "avx512_bf16"} else "float32"
+
+
+def _processor_flags() -> set[str]:
+    """Features of the first processor; none where the system is not Linux on x86."""
+    try:
+        lines = pathlib.Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
+    except OSError:
+        return set()
+    return set(next((line for line in lines if line.startswith("flags")), "").split())

@@ -98,9 +98,9 @@ def restore_folder(
         summary.means = summarize(summary.scores, sequence)
         write_csv(output_path / "scores.csv", summary.scores, summary.means)
         write_json(output_path / "scores.json", summary.scores, summary.means)
-    if entries:
+    if report_title is not None and (entries or summary.errors):
         summary.report = output_path / "report.html"
-        write_report(summary.report, entries, report_title)
+        write_report(summary.report, entries, report_title, summary.errors)
     return summary
 
 
@@ -133,16 +133,18 @@ class _Finished:
 
 
 def _entry(job: Job, scores: dict | None) -> Entry:
-    blurred, restored = read_rgb(job.source), read_rgb(job.target)
+    sharp = job.sharp if scores else None  # it is there, and of the same size
+    pictures = [read_rgb(file) for file in (job.source, job.target, sharp) if file]
     return Entry(
         name=job.name,
         blurred=job.source,
         restored=job.target,
-        width=restored.shape[1],
-        height=restored.shape[0],
-        thumbnails=(thumbnail(blurred), thumbnail(restored)),
+        width=pictures[1].shape[1],
+        height=pictures[1].shape[0],
+        thumbnails=tuple(map(thumbnail, pictures)),
         seconds=None,
         scores=scores and {key: value for key, value in scores.items() if key != "name"},
+        sharp=sharp,
     )
 
 

@@ -1,8 +1,45 @@
 """Pictures of any kind as what a network sees, and back: dtypes, gray, alpha, batches."""
 
 import numpy as np
+from PIL import Image
 
 from srn_tf import UserError
+
+# Of Pillow's modes; in parentheses what they become.
+_MODES = "L, LA, RGB, RGBA, I;16, 1 (L), P (RGB or RGBA) or PA (RGBA)"
+
+
+def as_array(images) -> np.ndarray:
+    """The array that NumPy makes of something.
+
+    Raises:
+        UserError: if it makes none.
+    """
+    try:
+        return np.asarray(images)
+    except (ValueError, TypeError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        kind = type(images).__name__
+        raise UserError(
+            f"a picture must be an array; of this {kind} comes none: {reason}"
+        ) from None
+
+
+def pixels_of_pillow(picture: Image.Image) -> np.ndarray:
+    """uint8 or uint16, [height, width] or [height, width, channels].
+
+    Raises:
+        UserError: for a mode that is neither gray nor RGB.
+    """
+    if picture.mode not in ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "I;16", "I;16B", "I;16L"):
+        raise UserError(f"a picture of Pillow's must be of mode {_MODES}, not {picture.mode}")
+    clear = picture.mode == "PA" or "transparency" in picture.info
+    if picture.mode in ("P", "PA") or (clear and picture.mode == "RGB"):
+        picture = picture.convert("RGBA" if clear else "RGB")
+    elif picture.mode == "1" or (clear and picture.mode == "L"):
+        picture = picture.convert("LA" if clear else "L")
+    pixels = np.asarray(picture)
+    return pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
 
 
 def restore_arrays(
@@ -25,6 +62,9 @@ def restore_arrays(
         UserError: for arrays that are no such pictures.
         FloatingPointError: if what `restore` gives is not finite.
     """
+    if not images.dtype.isnative:
+        native = images.astype(images.dtype.newbyteorder("="))
+        return restore_arrays(native, model_channels, restore, stacked).astype(images.dtype)
     if images.ndim == 4 and images.shape[-1] == stacked > 4:
         peak = _peak(images)
         return _to_dtype(restore(images, peak), images.dtype, peak)

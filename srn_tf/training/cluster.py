@@ -10,15 +10,20 @@ Every device has a replica of the network and an equal share of each batch. The 
 chief, the only one that reads and writes the run folder.
 """
 
+import concurrent.futures
 import contextlib
 import json
 import logging
 import os
+import signal
+import threading
 
 import tensorflow as tf
 
 from srn_tf import UserError
 from srn_tf.training.config import TrainingConfig
+
+_LISTEN_SECONDS = 0.05  # for which a signal can go unheard while workers find each other
 
 
 class Cluster:
@@ -41,7 +46,7 @@ class Cluster:
         logging.getLogger("tensorflow").setLevel(logging.WARNING)
         if self.workers > 1:
             try:
-                self.strategy = tf.distribute.MultiWorkerMirroredStrategy()
+                self.strategy = _interruptible(tf.distribute.MultiWorkerMirroredStrategy)
             except tf.errors.OpError as error:
                 reason = error.message.splitlines()[0]
                 raise UserError(
@@ -129,6 +134,28 @@ class Cluster:
                 variable.assign(context.all_reduce("SUM", given))
 
         self.strategy.run(copy)
+
+
+def _interruptible(make):
+    """What `make` gives, made in a thread, so that signals are heard while it waits for others.
+
+    TensorFlow takes SIGTERM for itself as it starts to serve; whoever had it gets it back.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return make()
+    handler, ended = signal.getsignal(signal.SIGTERM), concurrent.futures.Future()
+
+    def run():
+        try:
+            ended.set_result(make())
+        except BaseException as error:
+            ended.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    while not ended.done():
+        concurrent.futures.wait([ended], timeout=_LISTEN_SECONDS)
+        signal.signal(signal.SIGTERM, handler)
+    return ended.result()
 
 
 def replicas_here(strategy) -> int:

@@ -201,6 +201,8 @@ def train(
             minutes = (time.monotonic() - started) / 60
             saved = f"saved in {run_dir}" if step else "nothing to save"
             log(f"step {step} of {max_steps} after {minutes:.1f} minutes; {saved}")
+            if first == max_steps:
+                log(f"{run_dir}: is finished; {run.longer}")
     return 0 if step == max_steps else ended_by
 
 

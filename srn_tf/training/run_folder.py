@@ -115,7 +115,8 @@ class RunFolder:
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise UserError(f"{config_file}: not the configuration of a run ({error})") from None
         if difference := self.config.first_difference(stored):
-            raise UserError(f"{self.folder}: a run of another configuration: {difference}")
+            hint = f"; {self.longer}" if difference.startswith(("max_steps ", "epochs ")) else ""
+            raise UserError(f"{self.folder}: a run of another configuration: {difference}{hint}")
 
     def restore(self, trainer) -> int:
         """Restores network and optimizer from the newest checkpoint; gives its step.
@@ -255,6 +256,14 @@ class RunFolder:
             "data": self._data,
             "versions": versions(),
         }
+
+    @property
+    def longer(self) -> str:
+        """How a run is made longer than it was to be, for the user."""
+        return (
+            "the learning rate follows the length, so to train longer start a new run from this "
+            f"one: --init_from {self.folder} with another --run_dir, without --resume"
+        )
 
     @property
     def last_checkpoint(self) -> str:

@@ -1,9 +1,12 @@
 """The table of models: counted, and the same in the README."""
 
+import functools
 import json
+import re
 
 import pytest
 from helpers import TESTS
+from rich.console import Console
 
 from srn_tf.cli import models as command
 from srn_tf.cli.models import as_markdown, model_table
@@ -39,6 +42,26 @@ PARAMETERS = {
 @pytest.fixture(scope="module")
 def rows():
     return model_table()
+
+
+@pytest.mark.parametrize(("width", "headings"), [(80, 2), (200, 1)])
+def test_the_printed_table_fits_the_terminal(capsys, monkeypatch, width, headings):
+    monkeypatch.setattr(
+        "rich.console.Console", functools.partial(Console, width=width, force_terminal=True)
+    )
+    row = {"channels": 3, "parameters": 11_736_321, "gmacs_256x256": 1234.5}
+    row |= {"gmacs_1280x720": 12345, "gopro_psnr": 30.26, "gopro_ssim": 0.9342}
+    about = {name: (words, source) for name, (words, *_, source) in command.ABOUT.items()}
+    command.print_models(
+        [{"name": name, "about": about[name][0], "source": about[name][1], **row} for name in about]
+    )
+    lines = re.sub(r"\x1b\[[\d;]*m", "", capsys.readouterr().out).splitlines()
+    assert max(map(len, lines)) <= width
+    assert sum(line.split()[:1] == ["model"] for line in lines) == headings
+    for name in about:
+        (numbers,) = [line for line in lines if line.split()[:2] == [name, "3"]]
+        assert "11,736,321" in numbers
+        assert "12,345" in numbers
 
 
 def test_work_is_counted_from_the_layers():

@@ -248,6 +248,14 @@ def test_the_table_shows_few_pictures_but_of_many_only_the_means(capsys):
     assert "[red].png" in few  # not taken for a colour
     assert "left out of its means, for pictures: 1" in few
 
+    rows = [{"name": "a", "blurred_ssim_luma": 0.1, "psnr": 20.0, "ssim_matlab3d": 0.3}]
+    for every, columns in (
+        (False, "name psnr"),
+        (True, "name blurred ssim luma psnr ssim matlab3d"),
+    ):
+        print_table(rows, summarize(rows), every)
+        assert capsys.readouterr().out.split("\n")[1].split() == columns.split()
+
     many = [{**ROWS[0], "name": f"seq/{index}.png"} for index in range(51)]
     print_table(many, summarize(many))
     lines = [line.split() for line in capsys.readouterr().out.splitlines() if "." in line]

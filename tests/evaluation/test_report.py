@@ -17,7 +17,7 @@ from srn_tf.evaluation import report
 from srn_tf.evaluation.report import Entry, thumbnail, write_report
 from srn_tf.images.rgb import write_image
 
-RED, BLUE = (200, 0, 0), (0, 0, 200)
+RED, GREEN, BLUE = (200, 0, 0), (0, 200, 0), (0, 0, 200)
 AWKWARD = [
     "a b#c?d%20e.png",
     "quo'te\"<b>&amp;.png",
@@ -84,6 +84,19 @@ def test_links_reach_files_of_any_name_relative_to_the_report(tmp_path, monkeypa
             assert not address.query
             assert not address.fragment
             assert not link.startswith(("/", "file:"))
+
+
+def test_a_sharp_picture_and_failures_are_in_the_page(tmp_path):
+    sharp = tmp_path / "sharp" / "a b.png"
+    thumbnails = tuple(thumbnail(flat(colour)) for colour in (RED, BLUE, GREEN))
+    with_sharp = entry(tmp_path, sharp=sharp, thumbnails=thumbnails)
+    page = tmp_path / "out" / "report.html"
+    write_report(page, [with_sharp, entry(tmp_path, "b.png")], "", ["c\udcff.png: damaged"])
+    data = data_of(page)
+    files = [picture["files"] for picture in data["entries"]]
+    assert files == [["../in/a.png", "a.png", "../sharp/a%20b.png"], ["../in/b.png", "b.png"]]
+    assert [len(picture["thumbnails"]) for picture in data["entries"]] == [3, 2]
+    assert data["failures"] == ["c\ufffd.png: damaged"]
 
 
 def test_a_name_cannot_end_the_script_that_holds_it(tmp_path):
@@ -159,8 +172,8 @@ def browser(tmp_path_factory):
 def show(browser, tmp_path):
     """Writes a report of the entries and opens it; at the end its console must have no error."""
 
-    def show(*entries):
-        write_report(tmp_path / "out" / "report.html", entries, "A report")
+    def show(*entries, failed=()):
+        write_report(tmp_path / "out" / "report.html", entries, "A report", failed)
         browser.get((tmp_path / "out" / "report.html").as_uri())
         return browser
 
@@ -288,6 +301,38 @@ def test_keys_move_the_slider_and_screen_readers_hear_it(show, tmp_path):
         slider.send_keys(keys)
         assert blurred_share(browser, ".card .compare") == pytest.approx(share, abs=0.02)
         assert slider.get_attribute("ariaValueText") == f"{round(100 * share)} % blurred"
+
+
+@pytest.mark.browser
+def test_the_sharp_picture_takes_the_place_of_the_restored_one_and_gives_it_back(show, tmp_path):
+    thumbnails = tuple(thumbnail(flat(colour)) for colour in (RED, BLUE, GREEN))
+    write_image(tmp_path / "sharp.png", flat(GREEN))
+    sharp = tmp_path / "sharp.png"
+    browser = show(
+        entry(tmp_path, sharp=sharp, thumbnails=thumbnails), entry(tmp_path, "b.png"), failed=["c"]
+    )
+    assert find(browser, ".failures li").text == "c"
+    shown = [each.is_displayed() for each in browser.find_elements("css selector", ".card .sharp")]
+    assert shown == [True, False]
+
+    def right(place) -> list[int]:
+        """The colour near the right edge, of its channels the largest; and the label."""
+        wait_for_pictures(browser)
+        png = np.frombuffer(find(browser, f"{place} .compare").screenshot_as_png, np.uint8)
+        colour = cv2.imdecode(png, cv2.IMREAD_COLOR_RGB)[4, -6]
+        label = find(browser, f"{place} .restored .label").get_attribute("textContent")
+        return [int(colour.argmax()), label]
+
+    assert right(".card") == [2, "restored"]
+    find(browser, ".card .sharp").click()
+    assert right(".card") == [1, "sharp"]
+    open_viewer(browser)
+    find(browser, "#sharp").click()
+    assert right("dialog") == [1, "sharp"]
+    find(browser, "dialog").send_keys("s")
+    assert right("dialog") == [2, "restored"]
+    find(browser, "#next").click()
+    assert not find(browser, "#sharp").is_displayed()
 
 
 @pytest.mark.browser

@@ -1,16 +1,20 @@
 """Deblurring arrays: any size, any kind of picture, in tiles, in the precision asked for."""
 
 import logging
-import time
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from helpers import SMALL, randomize
+from PIL import Image
 
 import srn_tf
+from srn_tf.checkpoints import archive
 from srn_tf.restoration import tiling
-from srn_tf.restoration.deblurrer import Deblurrer, fastest_precision
+from srn_tf.restoration.deblurrer import Deblurrer, fastest_precision, precision_of_processor
 
 
 def exact(model, blurred) -> np.ndarray:
@@ -218,6 +222,99 @@ def test_the_tile_follows_from_the_memory_at_hand(monkeypatch, model):
         Deblurrer(model, tile=100)
 
 
+# What a picture may be
+
+
+@pytest.fixture(scope="module")
+def deblurrer():
+    model = srn_tf.create_model("color", **SMALL)
+    randomize(model)
+    return Deblurrer(model)
+
+
+def test_pictures_of_other_kinds_are_restored_as_their_array_is(deblurrer, photo, tmp_path):
+    photo = photo[:32, :48]
+    expected = deblurrer.deblur(photo)
+    assert (expected != photo).any()
+    path = tmp_path / "a.png"
+    Image.fromarray(photo).save(path)
+    for given in (path, str(path), list(photo), tf.constant(photo), Image.open(path)):
+        np.testing.assert_array_equal(np.asarray(deblurrer.deblur(given)), expected)
+    for dtype in (np.uint16, np.float32):
+        native = photo.astype(dtype) / 255 if dtype == np.float32 else photo.astype(dtype) * 257
+        native = native.astype(dtype)
+        swapped = native.astype(native.dtype.newbyteorder())
+        restored = deblurrer.deblur(swapped)
+        assert restored.dtype == swapped.dtype
+        np.testing.assert_array_equal(restored, deblurrer.deblur(native))
+
+
+@pytest.mark.parametrize(
+    ("mode", "restored_as"),
+    [
+        *((mode, mode) for mode in ("L", "LA", "RGB", "RGBA", "I;16")),
+        *(("1", "L"), ("P", "RGB"), ("PA", "RGBA"), ("I;16B", "I;16")),
+    ],
+)
+def test_a_picture_of_pillows_gives_one(deblurrer, photo, mode, restored_as):
+    if mode.startswith("I;16"):
+        values = photo[:32, :48, 0].astype(np.uint16) * 257
+        picture = Image.frombytes(mode, (48, 32), values.astype(">u2" if "B" in mode else "<u2"))
+    else:
+        picture = Image.fromarray(photo[:32, :48]).convert("P" if mode == "PA" else mode)
+        picture = picture.convert(mode)
+        values = np.asarray(picture.convert(restored_as))
+    picture.info["dpi"] = (72, 72)
+    restored = deblurrer.deblur(picture)
+    assert (restored.mode, restored.info) == (restored_as, {"dpi": (72, 72)})
+    np.testing.assert_array_equal(np.asarray(restored), deblurrer.deblur(values))
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (Image.new("CMYK", (8, 8)), "must be of mode L, .*, not CMYK"),
+        ([[1, 2], [3]], "must be an array; of this list comes none: .*inhomogeneous"),
+        ([[1, 2], [3, 4]], "must be uint8, uint16 or floating-point, not int64"),
+        (None, r"must be \[height, width\] or"),
+        (tf.zeros((8, 8), tf.bfloat16), "must be uint8, uint16 or floating-point, not bfloat16"),
+    ],
+)
+def test_what_is_no_picture_is_refused_in_one_line(deblurrer, given, message):
+    with pytest.raises(srn_tf.UserError, match=message) as caught:
+        deblurrer.deblur(given)
+    assert "\n" not in str(caught.value)
+
+
+# One file, one network
+
+
+def test_the_second_of_a_file_has_the_network_of_the_first(checkpoint, photo):
+    first = Deblurrer(checkpoint, "float32")
+    assert Deblurrer(str(checkpoint), "float32", tile=512).model is first.model
+    assert Deblurrer(checkpoint, "bfloat16").model is not first.model
+    before = first.deblur(photo[:16, :16])
+    other = srn_tf.create_model("color_lstm_residual", **SMALL)
+    randomize(other, seed=1)
+    archive.save(checkpoint, "color_lstm_residual", other)
+    anew = Deblurrer(checkpoint, "float32").deblur(photo[:16, :16])
+    np.testing.assert_array_equal(anew, Deblurrer(other).deblur(photo[:16, :16]))
+    np.testing.assert_array_equal(first.deblur(photo[:16, :16]), before)
+
+
+def test_nothing_is_printed_from_python(checkpoint):
+    script = "import sys, srn_tf; srn_tf.Deblurrer(sys.argv[1])"
+    environment = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
+    ended = subprocess.run(
+        [sys.executable, "-c", script, checkpoint],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ended.stdout + ended.stderr == ""
+
+
 # Precision
 
 
@@ -232,15 +329,29 @@ def test_the_precision_is_the_one_asked_for(checkpoint, photo):
         Deblurrer(checkpoint, precision="half")
 
 
-@pytest.mark.parametrize(("slow", "chosen"), [("float32", "bfloat16"), ("bfloat16", "float32")])
-def test_auto_takes_what_this_machine_is_faster_with(checkpoint, monkeypatch, slow, chosen):
-    conv2d, sleep = tf.nn.conv2d, time.sleep
+@pytest.mark.parametrize(
+    ("has", "precision"),
+    [
+        ("fpu avx2", "float32"),
+        ("avx512f avx512_bf16", "bfloat16"),
+        ("avx512f amx_bf16 amx_tile", "bfloat16"),
+        ("avx512f amx_tile amx_int8", "float32"),
+        ("", "float32"),
+    ],
+)
+def test_auto_is_what_the_processor_has(has, precision):
+    assert precision_of_processor(set(has.split())) == precision
 
-    def timed(picture, *rest):
-        sleep(0.05 if picture.dtype.name == slow else 0)
-        return conv2d(tf.ones((1, 8, 8, 1)), tf.ones((1, 1, 1, 1)), 1, "SAME")
 
-    monkeypatch.setattr(tf.nn, "conv2d", timed)
+@pytest.mark.parametrize(("capability", "chosen"), [((7, 5), "float32"), ((9, 0), "bfloat16")])
+def test_auto_is_what_the_oldest_gpu_has(checkpoint, monkeypatch, capability, chosen):
+    capabilities = {"new": (9, 0), "other": capability}
+    monkeypatch.setattr(tf.config, "get_visible_devices", lambda kind: list(capabilities))
+    monkeypatch.setattr(
+        tf.config.experimental,
+        "get_device_details",
+        lambda gpu: {"compute_capability": capabilities[gpu]},
+    )
     fastest_precision.cache_clear()
     try:
         assert Deblurrer(checkpoint).precision == chosen

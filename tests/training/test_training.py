@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import itertools
 import os
+import re
 import signal
 import threading
 import time
@@ -208,6 +209,14 @@ def test_a_run_of_another_configuration_is_refused_by_field(tmp_path, photos):
     network = dataclasses.replace(config, network=model_config("color", **SMALL))
     with pytest.raises(ValueError, match="recurrence is 'none', was 'lstm'"):
         train(network, tmp_path / "run", resume=True)
+    longer = dataclasses.replace(config, max_steps=2)
+    with pytest.raises(
+        ValueError, match=r"max_steps is 2, was 1; .* --init_from .*run with another"
+    ):
+        train(longer, tmp_path / "run", resume=True)
+    said = []
+    train(config, tmp_path / "run", resume=True, log=said.append)
+    assert re.search("run: is finished; .* --init_from", said[-1])
 
 
 def test_resuming_a_missing_folder_starts_at_step_0_and_says_so(tmp_path, photos):
