@@ -136,10 +136,11 @@ class Cluster:
 
 @contextlib.contextmanager
 def _signals_end_the_process():
-    """SIGTERM and Ctrl-C end this process at once inside; nothing is there yet that could be lost.
+    """Ctrl-C and SIGTERM end this process at once inside; nothing is there yet that could be lost.
 
-    TensorFlow waits for the other workers without a look at what Python has been told, and takes
-    SIGTERM for itself as it ends; whoever had it gets it back.
+    TensorFlow waits for the other workers without a look at what Python has been told. As soon as
+    it serves it takes SIGTERM for itself, and does nothing on it: so whoever had the signals gets
+    them back.
     """
     # Python handles signals in the main thread alone.
     main = threading.current_thread() is threading.main_thread()
