@@ -62,7 +62,9 @@ def damaged(content: bytes, rng: random.Random) -> bytes:
         elif kind == 3:
             data[place:place] = rng.randbytes(rng.randrange(1, 16))
         else:
-            del data[max(place, 1) :]
+            del data[place:]
+        if not data:
+            break
     return bytes(data)
 
 

@@ -10,9 +10,13 @@ Reference: X. Tao, H. Gao, X. Shen, J. Wang, J. Jia, "Scale-recurrent Network fo
 Deblurring", CVPR 2018.
 """
 
+import contextlib
 import importlib
 import os
+import sys
 import typing
+
+from srn_tf.quiet import quiet_stderr
 
 if typing.TYPE_CHECKING:  # what __getattr__ gives, for editors and type checkers
     from srn_tf.checkpoints.load import load_model
@@ -23,7 +27,8 @@ if typing.TYPE_CHECKING:  # what __getattr__ gives, for editors and type checker
 
 __version__ = "0.1.0"
 
-# TensorFlow and what it loads would print how they start; a user who has set it is heard.
+# TensorFlow and what it loads would print how they start, unless a user has said what they shall.
+_quiet = "TF_CPP_MIN_LOG_LEVEL" not in os.environ
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
@@ -49,7 +54,9 @@ def __getattr__(name):
     if name not in _HOMES:
         raise AttributeError(f"module 'srn_tf' has no attribute {name!r}")
     module, attribute = _HOMES[name]
-    return getattr(importlib.import_module(module), attribute)
+    hold = _quiet and "tensorflow" not in sys.modules
+    with quiet_stderr() if hold else contextlib.nullcontext():
+        return getattr(importlib.import_module(module), attribute)
 
 
 def __dir__():

@@ -15,6 +15,7 @@ import warnings
 from absl import flags
 
 from srn_tf import UserError, __version__
+from srn_tf.quiet import quiet_stderr
 
 USAGE_ERROR = 2
 FAILURE = 1
@@ -321,7 +322,7 @@ def start_tensorflow(gpu: str | None, threads: int) -> None:
     os.environ["KERAS_BACKEND"] = "tensorflow"  # inference and export are TensorFlow
     if gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu
-    with _quiet_stderr():
+    with quiet_stderr():
         import tensorflow as tf
     devices = tf.config.list_physical_devices("GPU")
     if gpu is not None and not gpu.startswith("-") and not devices:
@@ -372,26 +373,3 @@ def start_jax(gpu: str | None) -> None:
         raise UserError(f"JAX cannot start: {str(error).splitlines()[0]}") from None
     if gpu is not None and not on_processor and device == "cpu":
         raise UserError(f"--gpu {gpu}: no such GPU, or JAX cannot use it (--gpu -1: none)")
-
-
-@contextlib.contextmanager
-def _quiet_stderr():
-    """Holds back what C++ libraries print while they load; shows it if loading fails."""
-    sys.stderr.flush()
-    with contextlib.ExitStack() as stack:
-        try:
-            held = stack.enter_context(tempfile.TemporaryFile())
-        except OSError:  # nowhere to hold it
-            yield
-            return
-        saved = os.dup(2)
-        os.dup2(held.fileno(), 2)
-        try:
-            yield
-        except Exception:
-            held.seek(0)
-            os.write(saved, held.read())
-            raise
-        finally:
-            os.dup2(saved, 2)
-            os.close(saved)

@@ -132,7 +132,9 @@ def print_models(rows: list[dict]) -> None:
         table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), collapse_padding=True, pad_edge=False)
         for heading in part:
             left = heading in ("model", *words)
-            table.add_column(heading, justify="left" if left else "right")
+            longest = max(len(row[headings.index(heading)]) for row in body)
+            whole = None if heading in words else longest  # headings fold first
+            table.add_column(heading, justify="left" if left else "right", min_width=whole)
         for row in body:
             cells = dict(zip(headings, row, strict=True))
             table.add_row(*(cells[heading] for heading in part))

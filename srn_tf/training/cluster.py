@@ -10,7 +10,6 @@ Every device has a replica of the network and an equal share of each batch. The 
 chief, the only one that reads and writes the run folder.
 """
 
-import concurrent.futures
 import contextlib
 import json
 import logging
@@ -22,8 +21,6 @@ import tensorflow as tf
 
 from srn_tf import UserError
 from srn_tf.training.config import TrainingConfig
-
-_LISTEN_SECONDS = 0.05  # for which a signal can go unheard while workers find each other
 
 
 class Cluster:
@@ -46,7 +43,8 @@ class Cluster:
         logging.getLogger("tensorflow").setLevel(logging.WARNING)
         if self.workers > 1:
             try:
-                self.strategy = _interruptible(tf.distribute.MultiWorkerMirroredStrategy)
+                with _signals_end_the_process():
+                    self.strategy = tf.distribute.MultiWorkerMirroredStrategy()
             except tf.errors.OpError as error:
                 reason = error.message.splitlines()[0]
                 raise UserError(
@@ -136,26 +134,25 @@ class Cluster:
         self.strategy.run(copy)
 
 
-def _interruptible(make):
-    """What `make` gives, made in a thread, so that signals are heard while it waits for others.
+@contextlib.contextmanager
+def _signals_end_the_process():
+    """Ctrl-C and SIGTERM end this process at once inside; nothing is there yet that could be lost.
 
-    TensorFlow takes SIGTERM for itself as it starts to serve; whoever had it gets it back.
+    TensorFlow waits for the other workers without a look at what Python has been told. As soon as
+    it serves it takes SIGTERM for itself, and does nothing on it: so whoever had the signals gets
+    them back.
     """
-    if threading.current_thread() is not threading.main_thread():
-        return make()
-    handler, ended = signal.getsignal(signal.SIGTERM), concurrent.futures.Future()
-
-    def run():
-        try:
-            ended.set_result(make())
-        except BaseException as error:
-            ended.set_exception(error)
-
-    threading.Thread(target=run, daemon=True).start()
-    while not ended.done():
-        concurrent.futures.wait([ended], timeout=_LISTEN_SECONDS)
-        signal.signal(signal.SIGTERM, handler)
-    return ended.result()
+    # Python handles signals in the main thread alone.
+    main = threading.current_thread() is threading.main_thread()
+    handlers = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM) if main}
+    for number, handler in handlers.items():
+        if handler is not signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
 def replicas_here(strategy) -> int:
