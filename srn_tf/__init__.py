@@ -16,8 +16,6 @@ import os
 import sys
 import typing
 
-from srn_tf.quiet import quiet_stderr
-
 if typing.TYPE_CHECKING:  # what __getattr__ gives, for editors and type checkers
     from srn_tf.checkpoints.load import load_model
     from srn_tf.networks.configs import MODELS
@@ -55,6 +53,8 @@ def __getattr__(name):
         raise AttributeError(f"module 'srn_tf' has no attribute {name!r}")
     module, attribute = _HOMES[name]
     hold = _quiet and "tensorflow" not in sys.modules
+    from srn_tf.progress import quiet_stderr
+
     with quiet_stderr() if hold else contextlib.nullcontext():
         return getattr(importlib.import_module(module), attribute)
 

@@ -15,7 +15,7 @@ import warnings
 from absl import flags
 
 from srn_tf import UserError, __version__
-from srn_tf.quiet import quiet_stderr
+from srn_tf.progress import quiet_stderr
 
 USAGE_ERROR = 2
 FAILURE = 1

@@ -171,7 +171,7 @@ def _from(values: flags.FlagValues, kind: str) -> int:
     return FAILURE if any(sequence.damage for sequence in sequences) else 0
 
 
-def _blur_flags() -> flags.FlagValues:
+def define_blur_flags() -> flags.FlagValues:
     define = Flags()
     define.string("input_path", "folder of sharp photographs.")
     define.string("output_path", "folder to write, which must not exist.")
@@ -240,7 +240,7 @@ _COMMANDS = {
     "list": (_LIST, _list_flags, _list),
     "pack": (_PACK, _pack_flags, _pack),
     "verify": (_VERIFY, _verify_flags, _verify),
-    "blur": (_BLUR, _blur_flags, _blur),
+    "blur": (_BLUR, define_blur_flags, _blur),
     "from-video": (
         _FROM.format(what="videos", command="from-video", example="video.mp4"),
         _from_flags,

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from helpers import TESTS
 
-from srn_tf.checkpoints import archive, places
-from srn_tf.cli import test, train
+from srn_tf.checkpoints import places
+from srn_tf.cli import data, test, train
 from srn_tf.data.camera_shake import shake
 from srn_tf.evaluation.metrics import psnr
 from srn_tf.images.files import find_images
@@ -40,12 +40,21 @@ def test_they_are_small_and_half_floats():
     assert dtypes == {np.dtype("float16")}
 
 
-def test_the_recipe_is_a_configuration_of_the_training_command():
+def test_the_recipes_are_configurations_of_the_commands():
+    folder = places.SHIPPED.parent
     values = train.define_flags()
-    recipe = places.SHIPPED.parent / "recipe.flags"
-    values(["srn-train", f"--flagfile={recipe}", "--sharp_path=photos"])
-    config = train.training_config(values)
-    assert config.network == archive.read(places.SHIPPED)[0]["network"]
+    values(["srn-train", f"--flagfile={folder / 'recipe.flags'}", "--packed=p", "--model=fast"])
+    assert train.training_config(values).decay == "cosine"
+    values = data.define_blur_flags()
+    values(["srn-data blur", f"--flagfile={folder / 'blur.flags'}"])
+    assert values.target == "centroid"
+
+
+def test_the_choosing_network_leaves_sharp_pictures_alone_and_helps_blurred_ones(photograph):
+    deblurrer = Deblurrer(places.SHIPPED.parent / "chooser.npz", "float32")
+    assert psnr(photograph, deblurrer.deblur(photograph)) > 38
+    blurred = shake(photograph, np.random.default_rng(1), 10.0)
+    assert psnr(photograph, deblurrer.deblur(blurred)) > psnr(photograph, blurred) + 0.1
 
 
 def test_without_a_checkpoint_the_command_deblurs_with_them(tmp_path):
