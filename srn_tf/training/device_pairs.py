@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from srn_tf import UserError
 from srn_tf.data.augmentation import AugmentedSource
 from srn_tf.data.examples import order, random_corner
 from srn_tf.images.rgb import LUMA
@@ -27,14 +28,14 @@ class DevicePairs:
         channels: 3, or 1 for luma.
 
     Raises:
-        ValueError: if the pairs do not lie in a store, or JPEG is asked for.
+        UserError: if the pairs do not lie in a store, or JPEG is asked for.
     """
 
     def __init__(self, source, seed: int, channels: int):
         self._changes = source if isinstance(source, AugmentedSource) else AugmentedSource(source)
         packed = self._changes.source
         if problem := _problem(source):
-            raise ValueError(problem)
+            raise UserError(problem)
         self._seed, self._count, self.crop_size = seed, len(source), source.crop_size
         self._shapes = [pair.shape for pair in packed.pairs]
         # Rows of all pictures below each other: a place is a row and a column, whatever the sizes.
