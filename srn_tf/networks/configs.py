@@ -153,6 +153,7 @@ class MSCNNConfig:
             ],
         )
 
+    candidates = 0
     pictures = 2  # of a training example: blurred and sharp
 
     @property
@@ -201,6 +202,7 @@ class PSSNSCConfig:
             ],
         )
 
+    candidates = 0
     pictures = 2  # of a training example: blurred and sharp
 
     @property

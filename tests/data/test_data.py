@@ -503,7 +503,7 @@ def test_the_extent_is_drawn_between_two_bounds(tmp_path, photo, monkeypatch):
     write_image(tmp_path / "photo.png", photo[:64, :64])
     extents = []
 
-    def note(photo, rng, extent, *_):
+    def note(photo, rng, extent, *_, **__):
         extents.append(extent)
         return photo[:16, :16]
 
