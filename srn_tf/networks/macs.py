@@ -6,6 +6,8 @@ import keras
 
 from srn_tf.networks.create import create_model
 
+SIDE = 64  # of a picture that all models can take, in pixels
+
 
 def count_macs(name: str, height: int, width: int, **overrides) -> int:
     """Multiplications of all convolutions for one picture, each time a layer is used.
@@ -48,4 +50,4 @@ def count_macs_of(model, height: int, width: int) -> int:
 
 def macs_a_pixel(name: str, **overrides) -> float:
     """The same for each pixel of a picture: all work is proportional to their number."""
-    return count_macs(name, 16, 16, **overrides) / 16**2
+    return count_macs(name, SIDE, SIDE, **overrides) / SIDE**2
