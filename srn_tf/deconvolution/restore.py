@@ -50,32 +50,42 @@ class Options:
     start: np.ndarray | None = None
 
 
+DEFAULTS = Options()
+
+
 @dataclasses.dataclass(frozen=True)
-class Result:
-    """What became of a picture.
+class Decision:
+    """What was found in a picture, and how far it was followed.
 
     Attributes:
-        restored: float32, shaped as the picture, within [0, 1].
         kernel: float32 [odd, odd], of the whole picture; None where none was looked for.
         kernels: those of the windows of the grid; none without a grid, or where `kernel` is not
             trusted.
         trust: float32 [height, width] in [0, 1], how much of the restored picture was taken.
-        words: what was decided, such as "kernel of 17 pixels, trusted on 83%".
+        words: the same for people, such as "kernel of 17 pixels, trusted on 83%".
     """
 
-    restored: np.ndarray
     kernel: np.ndarray | None
     kernels: list[tuple[Window, np.ndarray]]
     trust: np.ndarray
     words: str
 
+    @property
+    def maps(self) -> dict[str, np.ndarray]:
+        """To look at, in [0, 1]: the kernel, relative to its largest value, and the trust."""
+        kernel = {} if self.kernel is None else {"kernel": self.kernel / self.kernel.max()}
+        return {**kernel, "trust": self.trust}
 
-def restore(picture: np.ndarray, options: Options = Options()) -> Result:
+
+def restore(picture: np.ndarray, options: Options = DEFAULTS) -> tuple[np.ndarray, Decision]:
     """Restores a picture, where that can be trusted; elsewhere it stays as it is.
 
     Args:
         picture: float32 [height, width, 1 or 3] in [0, 1]; 3 are red, green and blue.
         options: see there.
+
+    Returns:
+        The restored picture, of the same shape, within [0, 1]; and what was decided.
     """
     luma = luma_of(picture)
     clipped = (picture >= CLIPPED).any(-1)
@@ -87,21 +97,20 @@ def restore(picture: np.ndarray, options: Options = Options()) -> Result:
         kernel = estimate_kernel(luma[at], size, clipped[at])
     else:
         kernel = refine_kernel(luma[at], options.start, clipped[at], _FRAME_ITERATIONS)
-    doubt = _doubt(luma[at], clipped[at], kernel)
-    if doubt:
+    if doubt := _doubt(luma[at], clipped[at], kernel):
         return _as_it_is(picture, kernel, doubt)
     parts = Parts(*split(picture), np.zeros_like(luma))
     sharp, kernels = _deconvolve(parts, clipped, kernel, options.grid)
-    weights = options.strength * trust.by_pixel(parts.luma, sharp.residual, kernel)
+    weights = options.strength * trust.by_pixel(luma, sharp.residual, kernel)
     restored = join(sharp.luma, sharp.colours).clip(0, 1)
     restored = picture + weights[..., np.newaxis] * (restored - picture)
     words = f"kernel of {extent(kernel)} pixels, trusted on {(weights > 0.5).mean():.0%}"
-    return Result(restored, kernel, kernels, weights, words)
+    return restored, Decision(kernel, kernels, weights, words)
 
 
-def _as_it_is(picture: np.ndarray, kernel: np.ndarray | None, why: str) -> Result:
+def _as_it_is(picture: np.ndarray, kernel: np.ndarray | None, why: str):
     nowhere = np.zeros(picture.shape[:2], np.float32)
-    return Result(picture.copy(), kernel, [], nowhere, f"left as it is: {why}")
+    return picture.copy(), Decision(kernel, [], nowhere, f"left as it is: {why}")
 
 
 def _doubt(luma: np.ndarray, clipped: np.ndarray, kernel: np.ndarray) -> str:
@@ -109,7 +118,7 @@ def _doubt(luma: np.ndarray, clipped: np.ndarray, kernel: np.ndarray) -> str:
     if not trust.is_motion(kernel):
         return f"no motion blur of {trust.LEAST_EXTENT} pixels or more"
     sharp, residual = deconvolve(luma, kernel, clipped, noise(luma), ITERATIONS)
-    if trust.whole(trust.features(luma, clipped, kernel, sharp, residual)) < trust.LEAST:
+    if trust.whole(trust.features(luma, kernel, sharp, residual)) < trust.LEAST:
         return f"kernel of {extent(kernel)} pixels, not trusted"
     return ""
 

@@ -47,6 +47,7 @@ def features(
 
 _DOUBT = 0.05
 
+
 def disagreement(luma: np.ndarray, residual: np.ndarray, kernel: np.ndarray) -> np.ndarray:
     """What a kernel leaves unexplained of the neighbourhood of a pixel, float32 [height, width].
 

@@ -31,6 +31,8 @@ class Entry:
         seconds: that the network took; None where an earlier run restored the picture.
         scores: by name, the blurred picture's with "blurred_" before it (blurred_psnr, psnr, ...);
             None without a sharp picture.
+        words: what the method decided on this picture.
+        maps: small JPEG pictures of what it found, by name.
     """
 
     name: str
@@ -41,6 +43,8 @@ class Entry:
     thumbnails: tuple[bytes, bytes]
     seconds: float | None
     scores: dict[str, float] | None
+    words: str = ""
+    maps: dict[str, bytes] = dataclasses.field(default_factory=dict)
 
 
 def thumbnail(pixels: np.ndarray) -> bytes:
@@ -52,6 +56,14 @@ def thumbnail(pixels: np.ndarray) -> bytes:
     bgr = cv2.cvtColor(small, cv2.COLOR_RGB2BGR)
     _, encoded = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, THUMBNAIL_QUALITY])
     return encoded.tobytes()
+
+
+def gray_map(values: np.ndarray) -> np.ndarray:
+    """Values [height, width] in [0, 1] as uint8 RGB, small ones enlarged."""
+    scale = max(1, 96 // max(values.shape))
+    gray = np.rint(values * 255).astype(np.uint8)
+    gray = np.kron(gray, np.ones((scale, scale), np.uint8))
+    return np.repeat(gray[..., np.newaxis], 3, axis=2)
 
 
 def write_report(path, entries: list[Entry], title: str) -> None:
@@ -80,6 +92,8 @@ def _as_json(entry: Entry, folder: pathlib.Path) -> dict:
         "thumbnails": [base64.b64encode(jpeg).decode() for jpeg in entry.thumbnails],
         "seconds": entry.seconds,
         "scores": scores,
+        "words": entry.words,
+        "maps": {name: base64.b64encode(jpeg).decode() for name, jpeg in entry.maps.items()},
     }
 
 
