@@ -7,6 +7,24 @@ from srn_tf.deconvolution.deconvolve import noise
 from srn_tf.deconvolution.fourier import gradient
 from srn_tf.deconvolution.kernel import extent, spread
 
+# A blur shorter than this is left to networks: the kernels found for it are too wide.
+LEAST_EXTENT = 5
+_LEAST_SPREAD = LEAST_EXTENT / 12**0.5  # standard deviation of a line of that length
+_LEAST_RATIO = 1.3  # of the spreads along and across: a kernel that is rounder is no motion
+LEAST = 1.0  # log odds from which a kernel is trusted
+_BIAS = -6.154
+_WEIGHTS = {
+    "beyond": -1.176,
+    "pixels": 0.027,
+    "noise": -0.129,
+    "sigma": 0.144,
+    "sparse": 0.596,
+    "sharp_sparse": -1.18,
+    "flat": 0.179,
+    "white": 0.099,
+    "disagreement": -0.294,
+}
+_DOUBT = 0.05  # disagreement from which a pixel is doubtful
 _WHITE = 1.5  # sigma of the Gaussian that white noise loses most of its energy to, in pixels
 
 
@@ -45,9 +63,6 @@ def features(
     return {name: float(np.log(value)) for name, value in values.items()}
 
 
-_DOUBT = 0.05
-
-
 def disagreement(luma: np.ndarray, residual: np.ndarray, kernel: np.ndarray) -> np.ndarray:
     """What a kernel leaves unexplained of the neighbourhood of a pixel, float32 [height, width].
 
@@ -61,3 +76,19 @@ def disagreement(luma: np.ndarray, residual: np.ndarray, kernel: np.ndarray) -> 
     energy = cv2.GaussianBlur(dx**2 + dy**2, (0, 0), width)
     rest = cv2.GaussianBlur(residual**2, (0, 0), width)
     return (rest - sigma**2).clip(0) / (energy + sigma**2 + 1e-7)
+
+
+def is_motion(kernel: np.ndarray) -> bool:
+    """Whether a kernel is long enough, and not round as that of a lens out of focus."""
+    major, minor = spread(kernel)
+    return major >= max(_LEAST_SPREAD, _LEAST_RATIO * minor)
+
+
+def by_pixel(luma: np.ndarray, residual: np.ndarray, kernel: np.ndarray) -> np.ndarray:
+    """How far to trust each pixel of a deconvolved picture, float32 [height, width] in [0, 1]."""
+    return (1.5 - disagreement(luma, residual, kernel) / _DOUBT).clip(0, 1)
+
+
+def whole(values: dict[str, float]) -> float:
+    """The odds, as a logarithm, that a deconvolved picture with these `features` is better."""
+    return _BIAS + sum(weight * values[name] for name, weight in _WEIGHTS.items())

@@ -19,11 +19,11 @@ class BlindDeblurrer:
         size: the largest blur looked for, in pixels.
         strength: 0 to 1, how much of the restored picture is taken where it is trusted.
         grid: whether parts of a picture have kernels of their own.
-        in_order: whether the pictures are frames of a video, so that the blur of each is looked
-            for near that of the one before.
         threads: of the processor; 0: as many as cores.
 
     Attributes:
+        in_order: whether the pictures are frames of a video, so that the blur of each is looked
+            for near that of the one before.
         decisions: a `deconvolution.restore.Decision` on each picture of the last call.
 
     Raises:
@@ -35,7 +35,6 @@ class BlindDeblurrer:
         size: int = SIZE,
         strength: float = 1.0,
         grid: bool = True,
-        in_order: bool = False,
         threads: int = 0,
     ):
         low, high = SIZES
@@ -44,7 +43,7 @@ class BlindDeblurrer:
         if not 0 <= strength <= 1:
             raise UserError(f"strength must be 0 to 1, not {strength:g}")
         self._options = Options(size, grid, strength)
-        self._in_order = in_order
+        self.in_order = False
         self._threads = threads or len(os.sched_getaffinity(0))
         self.decisions: list[Decision] = []
 
@@ -58,7 +57,7 @@ class BlindDeblurrer:
         return restore_arrays(images, channels, functools.partial(self._restore, on_tile))
 
     def _restore(self, on_tile, blurred: np.ndarray, peak) -> np.ndarray:
-        last = self.decisions[-1].kernel if self._in_order and self.decisions else None
+        last = self.decisions[-1].kernel if self.in_order and self.decisions else None
         self.decisions, restored = [], []
         with fft.set_workers(self._threads):
             for picture in blurred:
@@ -66,7 +65,7 @@ class BlindDeblurrer:
                 pixels, decision = self._restore_one(picture, last)
                 restored.append(pixels)
                 self.decisions.append(decision)
-                last = decision.kernel if self._in_order else None
+                last = decision.kernel if self.in_order else None
                 on_tile(len(restored), len(blurred))
         return np.stack(restored)
 
