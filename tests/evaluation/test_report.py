@@ -500,7 +500,7 @@ def test_where_a_file_cannot_be_shown_its_thumbnail_is_enlarged_and_a_line_says_
     browser = show(entry(tmp_path, "0.tif", width=600, height=400), entry(tmp_path))
     open_viewer(browser)
     notice = find(browser, ".notice")
-    wait(browser, "document.querySelector('.notice').textContent.includes('restored')")
+    wait(browser, "document.querySelector('.notice').textContent.includes('and the restored')")
     assert notice.is_displayed()
     assert "the browser cannot show the blurred and the restored file" in notice.text
     assert find(browser, "dialog img").size == {"width": 600, "height": 400}
