@@ -21,7 +21,7 @@ import time
 import numpy as np
 import skimage.data
 from PIL import Image
-from timing import without_gpu
+from lib.timing import without_gpu
 
 from srn_tf import UserError, create_model
 from srn_tf.checkpoints import archive
