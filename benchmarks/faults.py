@@ -20,8 +20,8 @@ import time
 
 import numpy as np
 import skimage.data
-from PIL import Image
 from lib.timing import without_gpu
+from PIL import Image
 
 from srn_tf import UserError, create_model
 from srn_tf.checkpoints import archive

@@ -30,7 +30,7 @@ from srn_tf.images.files import find_images
 from srn_tf.images.rgb import LUMA, read_rgb, write_image
 from srn_tf.options import PRECISIONS
 from srn_tf.progress import progress
-from srn_tf.restoration.classical import ClassicalDeblurrer
+from srn_tf.restoration.classical import ClassicalDeblurrer, line_kernel
 from srn_tf.restoration.deblurrer import Deblurrer
 
 STRENGTHS = {"light": 3.0, "medium": 8.0, "heavy": 16.0}
@@ -61,7 +61,7 @@ def score(deblurrer: Deblurrer, photos, advance) -> tuple[list[dict], dict]:
             row = {"photo": photo.name, "strength": strength}
             row |= {"blurred_psnr": psnr(sharp, blurred), "blurred_ssim": ssim(sharp, blurred)}
             row |= _scores(deblurrer, blurred, sharp)
-            classical = ClassicalDeblurrer("richardson_lucy", *line)
+            classical = ClassicalDeblurrer("richardson_lucy", line_kernel(*line))
             row |= {f"classical_{k}": v for k, v in _scores(classical, blurred, sharp).items()}
             rows.append(row)
             pictures[photo.name, strength] = blurred, sharp

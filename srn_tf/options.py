@@ -18,6 +18,8 @@ LOSSES = ("l2", "charbonnier")
 DECAYS = ("exponential", "polynomial", "cosine")
 # Deconvolutions to compare with; see `classical`.
 CLASSICAL = ("wiener", "richardson_lucy")
+# Deconvolution that finds the blur itself; see `blind`.
+BLIND = "blind"
 # The user's word for a precision, and Keras' dtype policy.
 PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
 # What a network is exported to, and the ending of the file; "" stands for a folder.

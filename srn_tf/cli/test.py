@@ -19,7 +19,7 @@ from srn_tf.cli.command import (
     start_tensorflow,
 )
 from srn_tf.networks.configs import MODELS
-from srn_tf.options import CLASSICAL, PRECISIONS
+from srn_tf.options import BLIND, CLASSICAL, PRECISIONS
 
 SUMMARY = """deblurs pictures of any size and format, under the same file name.
 
@@ -89,7 +89,7 @@ def define_flags() -> flags.FlagValues:
 
 def _define_network(define: Flags) -> None:
     """The flags of what restores: a network, or a classical method."""
-    define.checkpoint([*MODELS, *CLASSICAL])
+    define.checkpoint([*MODELS, BLIND, *CLASSICAL])
     define.choice(
         "precision",
         ("auto", *PRECISIONS),
@@ -105,13 +105,25 @@ def _define_network(define: Flags) -> None:
         "pictures of equal size to restore at once; default: 8 on a GPU, 1 on a processor.",
         low=1,
     )
+    define.integer(
+        "blur_size", "the largest blur looked for, in pixels; for --model blind; default: 41."
+    )
     define.real(
-        "blur_length", "length of the motion in pixels; for --model wiener and richardson_lucy."
+        "strength",
+        "0 to 1, how much of the restored picture is taken where it is trusted; for --model blind; "
+        "default: 1.",
+    )
+    define.string(
+        "kernel",
+        "the blur, a picture of it or an array (.npy); for --model wiener and richardson_lucy.",
+    )
+    define.real(
+        "blur_length",
+        "length of the motion in pixels, in place of --kernel.",
     )
     define.real(
         "blur_angle",
-        "direction of the motion in degrees, counterclockwise from the row of pixels; for --model "
-        "wiener and richardson_lucy.",
+        "direction of the motion in degrees, counterclockwise from the row of pixels.",
     )
 
 
@@ -119,43 +131,46 @@ def execute(values: flags.FlagValues) -> int:
     from srn_tf.images.video import EXTENSIONS
     from srn_tf.restoration.jobs import beside
 
-    classical = values.model in CLASSICAL
     inputs = [*filter(None, [values.input_path]), *values.words]
     if values.datalist is not None:
         require(values, "datalist", "output_path")
     elif not inputs:
         require(values, "input_path")
-    if classical:
+    if values.model in CLASSICAL and values.kernel is None:
         require(values, "blur_length", "blur_angle")
     videos = [path for path in inputs if pathlib.Path(path).suffix.lower() in EXTENSIONS]
     pictures = [path for path in inputs if path not in videos]
     piped = _PIPE in (*inputs, values.output_path)
-    _refuse_what_has_no_part(values, classical, inputs, videos, piped)
+    _refuse_what_has_no_part(values, inputs, videos, piped)
     # What can be known is found out before TensorFlow takes its seconds, and a network its hours.
     if piped:
-        _check_network(values, classical)
-        return _deblur_pipe(values, classical, inputs)
+        _check_network(values)
+        return _deblur_pipe(values, inputs)
     output = values.output_path or beside(inputs)
     jobs = _find_jobs(values, pictures, output) if pictures or values.datalist else []
     clips = _find_videos(values, videos, output, alone=not jobs)
-    _check_network(values, classical)
+    _check_network(values)
     _require_room(jobs, clips)
     if not values.output_path:
         say(f"results go to {output}")
-    start_tensorflow(values.gpu, values.threads)
-    deblurrer = _create_deblurrer(values, classical)
+    deblurrer = _create_deblurrer(values)
     statuses = [_deblur_pictures(values, deblurrer, jobs, inputs, output)] if jobs else []
     statuses += [_deblur_video(values, deblurrer, *clip) for clip in clips]
     return max(statuses)
 
 
-def _refuse_what_has_no_part(
-    values: flags.FlagValues, classical: bool, inputs, videos, piped: bool
-) -> None:
+def _has_network(values: flags.FlagValues) -> bool:
+    return values.model not in (BLIND, *CLASSICAL)
+
+
+def _refuse_what_has_no_part(values: flags.FlagValues, inputs, videos, piped: bool) -> None:
     """Raises UserError for a flag that would change nothing."""
+    method = "a network" if _has_network(values) else f"--model {values.model}"
     rules = [
-        (classical, f"--model {values.model}", ("checkpoint", "precision", "tile", "batch_size")),
-        (not classical, "a network", ("blur_length", "blur_angle")),
+        (not _has_network(values), method, ("checkpoint", "precision", "tile", "batch_size")),
+        (values.model != BLIND, method, ("blur_size", "strength")),
+        (values.model not in CLASSICAL, method, ("kernel", "blur_length", "blur_angle")),
+        (values.kernel is not None, "--kernel", ("blur_length", "blur_angle")),
         (values.datalist, "--datalist", ("sharp_path", "recursive", "koehler_path")),
         (not values.datalist, "--input_path", ("data_root",)),
         (values.koehler_path, "--koehler_path", ("sharp_path",)),
@@ -173,9 +188,9 @@ def _refuse_what_has_no_part(
         raise UserError(f"{inputs[0]}: an input has no part beside --datalist")
 
 
-def _check_network(values: flags.FlagValues, classical: bool) -> None:
+def _check_network(values: flags.FlagValues) -> None:
     require_gpu(values.gpu)
-    if classical:
+    if not _has_network(values):
         return
     from srn_tf.restoration.tiling import SMALLEST_TILE
 
@@ -222,18 +237,37 @@ def _require_room(jobs, clips) -> None:
         require_writable(folder)
 
 
-def _create_deblurrer(values: flags.FlagValues, classical: bool):
-    from srn_tf.restoration.classical import ClassicalDeblurrer
+def _create_deblurrer(values: flags.FlagValues):
+    if values.model == BLIND:
+        from srn_tf.deconvolution.restore import SIZE
+        from srn_tf.restoration.blind import BlindDeblurrer
+
+        size = SIZE if values.blur_size is None else values.blur_size
+        strength = 1.0 if values.strength is None else values.strength
+        return BlindDeblurrer(size, strength, threads=values.threads)
+    if values.model in CLASSICAL:
+        from srn_tf.restoration.classical import ClassicalDeblurrer, line_kernel, read_kernel
+
+        if values.kernel is not None:
+            return ClassicalDeblurrer(values.model, read_kernel(values.kernel))
+        return ClassicalDeblurrer(values.model, line_kernel(values.blur_length, values.blur_angle))
     from srn_tf.restoration.deblurrer import Deblurrer
 
-    if classical:
-        return ClassicalDeblurrer(values.model, values.blur_length, values.blur_angle)
+    start_tensorflow(values.gpu, values.threads)
     deblurrer = Deblurrer(values.checkpoint, values.precision, values.tile, values.model)
     print(f"computing in {deblurrer.precision}", flush=True)
     return deblurrer
 
 
-def _deblur_pipe(values: flags.FlagValues, classical: bool, inputs) -> int:
+def _batch_size(values: flags.FlagValues) -> int:
+    if values.batch_size or not _has_network(values):
+        return values.batch_size or 1
+    import tensorflow as tf
+
+    return 8 if tf.config.list_physical_devices("GPU") else 1
+
+
+def _deblur_pipe(values: flags.FlagValues, inputs) -> int:
     """Restores the picture of standard input, or writes it to standard output, or both."""
     from srn_tf.images.files import extension_of
     from srn_tf.restoration.batch import deblur_files, explain
@@ -254,8 +288,7 @@ def _deblur_pipe(values: flags.FlagValues, classical: bool, inputs) -> int:
         target = pathlib.Path(folder, f"output{ending}")
         target = target if written else pathlib.Path(values.output_path)
         with contextlib.redirect_stdout(sys.stderr):  # the picture alone goes to standard output
-            start_tensorflow(values.gpu, values.threads)
-            deblurrer = _create_deblurrer(values, classical)
+            deblurrer = _create_deblurrer(values)
             rules = {"quality": values.quality, "max_megapixels": values.max_megapixels}
             jobs = [Job(source.name, source, target)]
             (result,) = deblur_files(deblurrer, jobs, overwrite=True, **rules)
@@ -270,8 +303,6 @@ def _deblur_pipe(values: flags.FlagValues, classical: bool, inputs) -> int:
 
 
 def _deblur_pictures(values: flags.FlagValues, deblurrer, jobs, inputs, output) -> int:
-    import tensorflow as tf
-
     from srn_tf.restoration.folder import restore_folder
     from srn_tf.restoration.jobs import names_a_picture
 
@@ -284,7 +315,7 @@ def _deblur_pictures(values: flags.FlagValues, deblurrer, jobs, inputs, output) 
         overwrite=values.overwrite,
         quality=values.quality,
         max_megapixels=values.max_megapixels,
-        batch_size=values.batch_size or (8 if tf.config.list_physical_devices("GPU") else 1),
+        batch_size=_batch_size(values),
         report_title=f"{name}, deblurred" if values.report else None,
         koehler_path=values.koehler_path,
     )
@@ -323,6 +354,7 @@ def _deblur_video(values: flags.FlagValues, deblurrer, source, target) -> int:
         Video(source) as video,
         progress("deblurring" + " (about)" * video.count_is_estimate, video.count) as advance,
     ):
+        deblurrer.in_order = True
         result = deblur_video(deblurrer, video, target, values.codec, values.crf, advance)
     for note in result.notes:
         say(f"{source.name}: {note}")

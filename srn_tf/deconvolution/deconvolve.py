@@ -17,7 +17,7 @@ from srn_tf.deconvolution.kernel import centroid
 
 ITERATIONS = 25
 _PENALTY = 10  # times sigma^2
-_LOWEST_PENALTY = 1e-4
+_LOWEST_PENALTY = 2.5e-4
 _RHO_V = 10
 _RHO_U = 0.1
 _OUTLIER = 4.0  # times sigma

@@ -21,9 +21,10 @@ ITERATIONS = 5  # a level
 CLIPPED = 0.985  # values from here on may have been cut off
 CROP = 512  # side of the part of a picture that a kernel is estimated from
 
-_SPARSITY = (2e-3, 1e-3)  # lambda of the L0 penalty, at the first and the last iteration of a level
+_SPARSITY = (2e-2, 3e-4)  # lambda of the L0 penalty, at the first and the last iteration of a level
 _BETA_STEP = 4.0
-_BETA_LAST = 1e5
+_EDGE = 1 / 255  # differences from here on count in the energy
+_BETA_LAST = 1e2
 _KERNEL_PENALTY = 2.0
 _KERNEL_STEPS = 20
 _KERNEL_NOISE = 0.1  # of the maximum: smaller values become zero
@@ -142,7 +143,7 @@ class _Level:
         sharp = self.sharp(kernel, sparsity)
         otf = fourier.transfer(kernel, self.shape)
         residual = fft.irfft2(otf * fft.rfft2(sharp), self.shape) - self._blurred
-        edges = (fourier.gradient(sharp) ** 2).sum(0) > sparsity / _BETA_LAST
+        edges = (fourier.gradient(sharp) ** 2).sum(0) > _EDGE**2
         data = float((self._inside * residual**2).sum())
         return data + sparsity * float((self._inside * edges).sum())
 

@@ -36,6 +36,8 @@ class Entry:
         scores: by name, the blurred picture's with "blurred_" before it (blurred_psnr, psnr, ...);
             None without a sharp picture.
         sharp: the full-size file, if there is one.
+        words: what the method decided on this picture.
+        maps: small JPEG pictures of what it found, by name.
     """
 
     name: str
@@ -47,6 +49,8 @@ class Entry:
     seconds: float | None
     scores: dict[str, float] | None
     sharp: pathlib.Path | None = None
+    words: str = ""
+    maps: dict[str, bytes] = dataclasses.field(default_factory=dict)
 
 
 def thumbnail(pixels: np.ndarray) -> bytes:
@@ -58,6 +62,14 @@ def thumbnail(pixels: np.ndarray) -> bytes:
     bgr = cv2.cvtColor(small, cv2.COLOR_RGB2BGR)
     _, encoded = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, THUMBNAIL_QUALITY])
     return encoded.tobytes()
+
+
+def gray_map(values: np.ndarray) -> np.ndarray:
+    """Values [height, width] in [0, 1] as uint8 RGB, small ones enlarged."""
+    scale = max(1, 96 // max(values.shape))
+    gray = np.rint(values * 255).astype(np.uint8)
+    gray = np.kron(gray, np.ones((scale, scale), np.uint8))
+    return np.repeat(gray[..., np.newaxis], 3, axis=2)
 
 
 def write_report(path, entries: list[Entry], title: str, failures: Sequence[str] = ()) -> None:
@@ -92,6 +104,8 @@ def _as_json(entry: Entry, folder: pathlib.Path) -> dict:
         "thumbnails": [base64.b64encode(jpeg).decode() for jpeg in entry.thumbnails],
         "seconds": entry.seconds,
         "scores": scores,
+        "words": entry.words,
+        "maps": {name: base64.b64encode(jpeg).decode() for name, jpeg in entry.maps.items()},
     }
 
 

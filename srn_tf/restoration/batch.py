@@ -27,7 +27,10 @@ _BATCH_PIXELS = 2**21
 
 
 class Restorer(typing.Protocol):
-    """What restores pictures: `deblurrer.Deblurrer`, or `classical.ClassicalDeblurrer`."""
+    """What restores pictures: `deblurrer.Deblurrer`, or `classical.ClassicalDeblurrer`.
+
+    `blind.BlindDeblurrer` also tells what it decided on each picture, in `decisions`.
+    """
 
     def deblur_batch(self, images: np.ndarray, on_tile: Callable[[int, int], None]) -> np.ndarray:
         """Pictures as `images` are, [batch, height, width] or with channels behind, restored.
@@ -44,7 +47,8 @@ class Result:
         job: the picture.
         restored: whether its file is there now.
         seconds: of the network; None if the file was there before, or the picture failed.
-        notes: what is not as it was, such as bits or alpha that the format cannot hold.
+        notes: what the deblurrer decided, and what is not as it was, such as bits or alpha that
+            the format cannot hold.
         error: why the picture failed, or why `finish` did.
         extra: what `finish` gave.
     """
@@ -66,7 +70,7 @@ def deblur_files(
     max_megapixels: float = MAX_MEGAPIXELS,
     batch_size: int = 1,
     on_tile=lambda done, total: None,
-    finish=lambda job: None,
+    finish=lambda job, decision: None,
 ):
     """Restores pictures; reading and writing go on in threads while the network computes.
 
@@ -81,7 +85,8 @@ def deblur_files(
         batch_size: up to how many pictures of equal size the network gets at once; fewer, where
             they are large.
         on_tile: called after each tile with how many of a batch are done, and how many there are.
-        finish: called in a thread with each job whose result is there; may raise UserError.
+        finish: called in a thread with each job whose result is there, and with the decision on
+            it or None; may raise UserError.
 
     Yields:
         A Result for each job, in their order.
@@ -95,16 +100,16 @@ def deblur_files(
             return None
         return read_picture(job.source, max_megapixels)
 
-    def write(job, picture, pixels, seconds):
-        notes = picture.notes
+    def write(job, picture, pixels, decision, seconds):
+        notes = picture.notes + ((decision.words,) if decision else ())
         picture = dataclasses.replace(picture, pixels=pixels)
         notes += write_picture(job.target, picture, quality)
-        return finished(job, seconds, notes)
+        return finished(job, decision, seconds, notes)
 
-    def finished(job, seconds=None, notes=()):
+    def finished(job, decision=None, seconds=None, notes=()):
         result = Result(job, True, seconds, notes)
         try:
-            return dataclasses.replace(result, extra=finish(job))
+            return dataclasses.replace(result, extra=finish(job, decision))
         except (UserError, OSError) as error:
             return dataclasses.replace(result, error=error)
 
@@ -126,12 +131,14 @@ def deblur_files(
                 elif pictures[0] is None:
                     writing.append((group[0][0], writers.submit(finished, group[0][0])))
                 else:
-                    restored, seconds = _restore(deblurrer, pictures, on_tile)
-                    for (job, picture), pixels in zip(group, restored, strict=True):
+                    restored, decisions, seconds = _restore(deblurrer, pictures, on_tile)
+                    for (job, picture), pixels, decision in zip(
+                        group, restored, decisions, strict=True
+                    ):
                         if isinstance(pixels, Exception):
                             writing.append((job, _done(pixels)))
                         else:
-                            future = writers.submit(write, job, picture, pixels, seconds)
+                            future = writers.submit(write, job, picture, pixels, decision, seconds)
                             writing.append((job, future))
                 while len(writing) > _WAITING:
                     yield _result(*writing.popleft())
@@ -167,17 +174,19 @@ def _kind(picture: Picture) -> tuple:
     return picture.pixels.shape, picture.pixels.dtype
 
 
-def _restore(deblurrer: Restorer, pictures, on_tile) -> tuple[list, float]:
-    """The restored pixels, or for each picture the exception; and the seconds for each."""
+def _restore(deblurrer: Restorer, pictures, on_tile) -> tuple[list, list, float]:
+    """The restored pixels, or for each picture the exception; decisions; the seconds for each."""
     start = time.perf_counter()
     try:
         pixels = np.stack([picture.pixels for picture in pictures])
         restored = list(deblurrer.deblur_batch(pixels, on_tile))
+        decisions = getattr(deblurrer, "decisions", None) or [None] * len(pictures)
     except Exception as error:  # one picture must not end the others' work
-        restored = [error]
+        restored, decisions = [error], [None]
         if len(pictures) > 1:
-            restored = [_restore(deblurrer, [picture], on_tile)[0][0] for picture in pictures]
-    return restored, (time.perf_counter() - start) / len(pictures)
+            alone = [_restore(deblurrer, [picture], on_tile) for picture in pictures]
+            restored, decisions = ([results[i][0] for results in alone] for i in range(2))
+    return restored, decisions, (time.perf_counter() - start) / len(pictures)
 
 
 def _done(error: Exception) -> concurrent.futures.Future:

@@ -1,21 +1,25 @@
-"""Classical deblurring for comparison: scikit-image's deconvolutions with a known line kernel.
+"""Classical deblurring for comparison: scikit-image's deconvolutions with a known kernel.
 
-They are non-blind: the length and direction of the motion must be given, one for the whole picture,
-where the networks find out for themselves.
+They are non-blind: the kernel of the blur must be given, or the length and direction of a motion
+along a line; one for the whole picture, where the networks find out for themselves.
 """
 
 import math
+import pathlib
 
 import cv2
 import numpy as np
 from skimage import restoration
 
 from srn_tf import UserError
+from srn_tf.deconvolution.colour import luma_of
+from srn_tf.images.rgb import read_rgb
 from srn_tf.options import CLASSICAL
 from srn_tf.restoration.normalize import restore_arrays
 
 _WIENER_BALANCE = 0.1
 _RICHARDSON_LUCY_ITERATIONS = 30
+_LARGEST_KERNEL = 1001
 
 
 def line_kernel(length: float, angle: float) -> np.ndarray:
@@ -27,7 +31,14 @@ def line_kernel(length: float, angle: float) -> np.ndarray:
 
     Returns:
         float64 [size, size] with a sum of 1; size is odd.
+
+    Raises:
+        UserError: for a length or angle outside its rule.
     """
+    if not 1 < length <= 1000:
+        raise UserError(f"blur_length must be above 1, up to 1000 pixels, not {length:g}")
+    if not math.isfinite(angle):
+        raise UserError(f"blur_angle must be a number of degrees, not {angle:g}")
     size = 2 * math.ceil(length / 2) + 1
     point = np.zeros((size, size), np.float32)
     point[size // 2, size // 2] = 1
@@ -38,27 +49,51 @@ def line_kernel(length: float, angle: float) -> np.ndarray:
     return kernel / kernel.sum()
 
 
+def read_kernel(path) -> np.ndarray:
+    """A kernel from a file: a picture, brighter where the blur stays longer, or an array (.npy).
+
+    Returns:
+        float64 [size, size], not negative, with a sum of 1; size is odd.
+
+    Raises:
+        UserError: if it cannot be read, or is no such kernel.
+    """
+    path = pathlib.Path(path)
+    try:
+        kernel = np.load(path) if path.suffix == ".npy" else luma_of(read_rgb(path) / 255.0)
+    except ValueError as error:
+        raise UserError(f"{path}: cannot be read as a kernel: {error}") from error
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such file") from error
+    if kernel.ndim != 2 or not 1 < max(kernel.shape) <= _LARGEST_KERNEL:
+        raise UserError(
+            f"{path}: a kernel is [height, width], 2 to {_LARGEST_KERNEL}, not {list(kernel.shape)}"
+        )
+    kernel = kernel.astype(np.float64)
+    if not (np.isfinite(kernel).all() and kernel.min() >= 0 and kernel.sum() > 0):
+        raise UserError(f"{path}: a kernel is of finite numbers from 0, not all of them 0")
+    size = max(kernel.shape) // 2 * 2 + 1
+    before = [(size - length) // 2 for length in kernel.shape]
+    after = [size - length - more for length, more in zip(kernel.shape, before, strict=True)]
+    return np.pad(kernel, list(zip(before, after, strict=True))) / kernel.sum()
+
+
 class ClassicalDeblurrer:
-    """Restores pictures that moved along one straight line; used like `deblurrer.Deblurrer`.
+    """Restores pictures of a known blur; used like `deblurrer.Deblurrer`.
 
     Args:
         method: "wiener" or "richardson_lucy".
-        length: of the motion, in pixels.
-        angle: of the motion, in degrees counterclockwise from the row of pixels.
+        kernel: of the blur, as `line_kernel` and `read_kernel` give it.
 
     Raises:
-        UserError: for an unknown method, or a length or angle outside its rule.
+        UserError: for an unknown method.
     """
 
-    def __init__(self, method: str, length: float, angle: float):
+    def __init__(self, method: str, kernel: np.ndarray):
         if method not in CLASSICAL:
             raise UserError(f"method must be one of {', '.join(CLASSICAL)}, not {method!r}")
-        if not 1 < length <= 1000:
-            raise UserError(f"blur_length must be above 1, up to 1000 pixels, not {length:g}")
-        if not math.isfinite(angle):
-            raise UserError(f"blur_angle must be a number of degrees, not {angle:g}")
         self.method = method
-        self.kernel = line_kernel(length, angle)
+        self.kernel = kernel
 
     def deblur(self, image: np.ndarray) -> np.ndarray:
         """As `deblurrer.Deblurrer.deblur`; restored channel by channel."""

@@ -5,7 +5,7 @@ import pathlib
 
 from srn_tf import UserError
 from srn_tf.evaluation import koehler
-from srn_tf.evaluation.report import Entry, thumbnail, write_report
+from srn_tf.evaluation.report import Entry, gray_map, thumbnail, write_report
 from srn_tf.evaluation.scores import first_folder, score, summarize, write_csv, write_json
 from srn_tf.images.picture import MAX_MEGAPIXELS, QUALITY
 from srn_tf.images.rgb import read_rgb
@@ -78,7 +78,7 @@ def restore_folder(
             max_megapixels=max_megapixels,
             batch_size=batch_size,
             on_tile=lambda tile, tiles: advance(f"tile {tile} of {tiles}", parts=0),
-            finish=lambda job: _Finished.of(job, report_title is not None),
+            finish=lambda job, decision: _Finished.of(job, decision, report_title is not None),
         ):
             if result.restored and result.seconds is None:
                 summary.there_before += 1
@@ -113,7 +113,7 @@ class _Finished:
     entry: Entry | None = None
 
     @classmethod
-    def of(cls, job: Job, with_entry: bool) -> "_Finished":
+    def of(cls, job: Job, decision, with_entry: bool) -> "_Finished":
         """From the files, because scores are those of the picture as saved."""
         scores = error = None
         if job.sharp is not None:
@@ -121,7 +121,7 @@ class _Finished:
                 scores = score(job.name, job.source, job.target, job.sharp)
             except (UserError, OSError) as problem:
                 error = problem
-        return cls(scores, error, _entry(job, scores) if with_entry else None)
+        return cls(scores, error, _entry(job, scores, decision) if with_entry else None)
 
     def add_to(self, summary: Summary, entries: list[Entry], seconds: float | None) -> None:
         if self.scores:
@@ -132,7 +132,7 @@ class _Finished:
             entries.append(dataclasses.replace(self.entry, seconds=seconds))
 
 
-def _entry(job: Job, scores: dict | None) -> Entry:
+def _entry(job: Job, scores: dict | None, decision) -> Entry:
     sharp = job.sharp if scores else None  # it is there, and of the same size
     pictures = [read_rgb(file) for file in (job.source, job.target, sharp) if file]
     return Entry(
@@ -145,6 +145,10 @@ def _entry(job: Job, scores: dict | None) -> Entry:
         seconds=None,
         scores=scores and {key: value for key, value in scores.items() if key != "name"},
         sharp=sharp,
+        words=decision.words if decision else "",
+        maps={name: thumbnail(gray_map(values)) for name, values in decision.maps.items()}
+        if decision
+        else {},
     )
 
 

@@ -32,13 +32,13 @@ def test_a_known_motion_is_reduced_by_the_command(method, photo, tmp_path):
     assert command.main([*words, *paths]) == 0
     restored = read_rgb(tmp_path / "out" / "photo.png")
     assert psnr(sharp, restored) > psnr(sharp, blurred) + 1
-    wrong = ClassicalDeblurrer(method, 7, 120).deblur(blurred)
+    wrong = ClassicalDeblurrer(method, line_kernel(7, 120)).deblur(blurred)
     assert psnr(sharp, wrong) < psnr(sharp, blurred)
 
 
 def test_a_length_that_is_no_blur_is_refused():
     for length in (1, float("nan"), float("inf")):
         with pytest.raises(ValueError, match="blur_length must be above 1, up to 1000 pixels"):
-            ClassicalDeblurrer("wiener", length, 0)
+            line_kernel(length, 0)
     with pytest.raises(ValueError, match="blur_angle must be a number of degrees, not nan"):
-        ClassicalDeblurrer("wiener", 9, float("nan"))
+        line_kernel(9, float("nan"))

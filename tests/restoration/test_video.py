@@ -12,7 +12,7 @@ from helpers import make_video
 from srn_tf.cli import test as command
 from srn_tf.evaluation.metrics import psnr
 from srn_tf.images.video import Frame, Video, VideoWriter
-from srn_tf.restoration.classical import ClassicalDeblurrer
+from srn_tf.restoration.classical import ClassicalDeblurrer, line_kernel
 from srn_tf.restoration.video import deblur_video
 
 QUARTER_TURN = [0, -65536, 0, 65536, 0, 0, 0, 0, 1 << 30]
@@ -104,7 +104,7 @@ def test_a_video_comes_out_with_all_that_it_had(tmp_path, deblur, photo, name, w
     with av.open(f"file:{target}") as file:
         codec = "hevc" if "--codec=hevc" in words else "h264"
         assert file.streams.video[0].codec_context.name == codec
-    deblurrer = ClassicalDeblurrer("wiener", 15, 20)
+    deblurrer = ClassicalDeblurrer("wiener", line_kernel(15, 20))
     for before, after in zip(frames_of(source), frames_of(target), strict=True):
         restored = deblurrer.deblur(before.pixels)
         assert psnr(restored, after.pixels) > 28  # random colours, halved in size, cost most

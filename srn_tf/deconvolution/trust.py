@@ -1,0 +1,76 @@
+"""Whether a deconvolved picture is better than the blurred one: as a whole, and by pixel.
+
+A wrong kernel shows itself in values that no picture has, and in a residual that is no noise.
+"""
+
+import cv2
+import numpy as np
+
+from srn_tf.deconvolution.deconvolve import noise
+from srn_tf.deconvolution.fourier import gradient
+from srn_tf.deconvolution.kernel import extent, spread
+
+# A blur shorter than this is left to networks: the kernels found for it are too wide.
+LEAST_EXTENT = 5
+_LEAST_SPREAD = LEAST_EXTENT / 12**0.5  # standard deviation of a line of that length
+_LEAST_RATIO = 1.15  # of the spreads along and across: a kernel that is rounder is no motion
+_DOUBT = 0.05  # disagreement from which a pixel is doubtful
+_BEYOND = 0.02  # how far outside [0, 1] a value is none that a picture has
+# A logistic regression of `features`; benchmarks/blind_trust.py finds it.
+_BIAS = -5.066
+_WEIGHTS = {"beyond": -1.1, "doubtful": -0.211}
+_LEAST_ODDS = 1.2  # logarithm, from which a kernel is trusted
+
+
+def is_motion(kernel: np.ndarray) -> bool:
+    """Whether a kernel is long enough, and not round as that of a lens out of focus."""
+    major, minor = spread(kernel)
+    return major >= max(_LEAST_SPREAD, _LEAST_RATIO * minor)
+
+
+def is_trusted(
+    luma: np.ndarray, kernel: np.ndarray, sharp: np.ndarray, residual: np.ndarray
+) -> bool:
+    """Whether a deconvolved picture is better than the blurred one; arguments as of `features`."""
+    values = features(luma, kernel, sharp, residual)
+    odds = _BIAS + sum(weight * values[name] for name, weight in _WEIGHTS.items())
+    return odds >= _LEAST_ODDS
+
+
+def features(
+    luma: np.ndarray, kernel: np.ndarray, sharp: np.ndarray, residual: np.ndarray
+) -> dict[str, float]:
+    """What tells right kernels from wrong ones, as logarithms.
+
+    Args:
+        luma: float32 [height, width] in [0, 1], blurred.
+        kernel: float32 [odd, odd], of its blur.
+        sharp, residual: what `deconvolve` made of luma with it.
+
+    Returns:
+        `beyond`, of the part of the values that no picture has; `doubtful`, of the part of the
+        pixels with large disagreement.
+    """
+    parts = {
+        "beyond": ((sharp < -_BEYOND) | (sharp > 1 + _BEYOND)).mean(),
+        "doubtful": (disagreement(luma, residual, kernel) > _DOUBT).mean(),
+    }
+    return {name: float(np.log(part + 1e-3)) for name, part in parts.items()}
+
+
+def by_pixel(luma: np.ndarray, residual: np.ndarray, kernel: np.ndarray) -> np.ndarray:
+    """How far to trust each pixel of a deconvolved picture, float32 [height, width] in [0, 1]."""
+    return (1.5 - disagreement(luma, residual, kernel) / _DOUBT).clip(0, 1)
+
+
+def disagreement(luma: np.ndarray, residual: np.ndarray, kernel: np.ndarray) -> np.ndarray:
+    """What a kernel leaves unexplained of the neighbourhood of a pixel, float32 [height, width].
+
+    The energy of the residual, less that of the noise, over that of the gradients; both around the
+    pixel, as far as the kernel reaches.
+    """
+    variance = noise(luma) ** 2
+    width = max(2.0, extent(kernel) / 3)
+    energy = cv2.GaussianBlur((gradient(luma) ** 2).sum(0), (0, 0), width)
+    rest = cv2.GaussianBlur(residual**2, (0, 0), width)
+    return (rest - variance).clip(0) / (energy + variance + 1e-7)
