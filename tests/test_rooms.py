@@ -13,8 +13,8 @@ PACKAGE = pathlib.Path(srn_tf.__file__).parent
 # A room may import those of rows above its own.
 ORDER = (
     ("__init__", "options", "atomic", "progress"),
-    ("networks", "images"),
-    ("data", "checkpoints", "evaluation", "export", "deconvolution"),
+    ("networks", "images", "deconvolution"),
+    ("data", "checkpoints", "evaluation", "export"),
     ("restoration",),
     ("training",),
     ("cli",),

@@ -180,6 +180,7 @@ def define_blur_flags() -> flags.FlagValues:
     define.string("pack", "store (.npz) to write for training, instead of a folder.")
     define.integer("count", "pairs of the store.", 1000, low=1)
     define.integer("window", "side of the store's pictures, in pixels.", 384, low=16)
+    define.switch("candidates", "with deconvolutions, for srn-train --model chooser; with --pack.")
     define.integer("jobs", "processes that make the store; 0: one a core.", 0, 0, 1024)
     for name, text in _OF_THE_STORE.items():
         define.of_field(DataConfig, name, f"{text}; with --pack.")
@@ -205,7 +206,7 @@ def _blur(values: flags.FlagValues) -> int:
     if values.pack:
         return _pack_blur(values)
     require(values, "output_path")
-    for name in ("count", "window", "jobs", *_OF_THE_STORE):
+    for name in ("count", "window", "candidates", "jobs", *_OF_THE_STORE):
         if values[name].present:
             raise UserError(f"--{name} is for a store: it needs --pack")
     from srn_tf.data import pair_list, photographs
@@ -231,7 +232,15 @@ def _pack_blur(values: flags.FlagValues) -> int:
 
     source = create_source(config)
     with progress("blurring", values.count) as advance:
-        pack_drawn(source, values.pack, values.count, values.seed, values.jobs, advance)
+        pack_drawn(
+            source,
+            values.pack,
+            values.count,
+            values.seed,
+            with_candidates=values.candidates,
+            jobs=values.jobs,
+            advance=advance,
+        )
     print(f"pairs: {values.count}, in {values.pack}")
     return 0
 

@@ -26,6 +26,7 @@ from srn_tf.atomic import atomic_file
 from srn_tf.data.checks import refuse, size_problem
 from srn_tf.data.examples import Source, order, random_crop
 from srn_tf.data.pool import process_pool
+from srn_tf.deconvolution.candidates import candidates
 
 _DIRECTORY = "pairs.json"
 _FORMAT = "srn_tf pairs 1"
@@ -75,7 +76,14 @@ def pack(source, path, advance=lambda: None, executor=None) -> None:
 
 
 def pack_drawn(
-    source: Source, path, count: int, seed: int, jobs: int = 0, advance=lambda: None
+    source: Source,
+    path,
+    count: int,
+    seed: int,
+    *,
+    with_candidates: bool = False,
+    jobs: int = 0,
+    advance=lambda: None,
 ) -> None:
     """Writes the examples at the first positions of a run (see `examples`) into a store, made by as
     many processes as there are cores. The same arguments give the same file to the last byte.
@@ -85,6 +93,7 @@ def pack_drawn(
         path: the file, as for `pack`.
         count: how many pairs.
         seed: of order, crops and blur.
+        with_candidates: what `deconvolution.candidates` makes of a blurred picture comes with it.
         jobs: processes; 0: one for each core.
         advance: called after each pair.
 
@@ -92,7 +101,7 @@ def pack_drawn(
         UserError: as `pack` and the source.
     """
     try:
-        pack(_Drawn(source, count, seed), path, advance, process_pool(jobs))
+        pack(_Drawn(source, count, seed, with_candidates), path, advance, process_pool(jobs))
     except concurrent.futures.BrokenExecutor:
         raise OSError("a process that makes the pairs has died; was memory short?") from None
 
@@ -100,8 +109,9 @@ def pack_drawn(
 class _Drawn:
     """The examples at the first positions of a run, as `pack` wants them."""
 
-    def __init__(self, source: Source, count: int, seed: int):
+    def __init__(self, source: Source, count: int, seed: int, with_candidates: bool):
         self._source, self._count, self._seed = source, count, seed
+        self._with_candidates = with_candidates
         self.notes = source.notes
 
     @property
@@ -117,7 +127,9 @@ class _Drawn:
 
     def read(self, position: int) -> tuple[np.ndarray, ...]:
         rng = np.random.default_rng([self._seed, position])
-        return self._source.example(self._index(position), rng)
+        blurred, sharp = self._source.example(self._index(position), rng)
+        found = candidates(np.float32(blurred) / 255) if self._with_candidates else []
+        return (blurred, *(np.rint(255 * picture).astype(np.uint8) for picture in found), sharp)
 
 
 def verify(path, advance=lambda: None) -> int:

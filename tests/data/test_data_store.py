@@ -16,6 +16,7 @@ from srn_tf.data.examples import make_batch
 from srn_tf.data.packed import PackedSource, pack, verify
 from srn_tf.data.pair_list import PairSource
 from srn_tf.data.pipeline import Batches
+from srn_tf.deconvolution.candidates import candidates
 from srn_tf.images.rgb import read_rgb, write_image
 
 CROP = 16
@@ -226,6 +227,17 @@ def test_blur_packed_by_any_number_of_processes_is_the_same(tmp_path, photo, cap
     source = PackedSource(store, 32)
     assert [name.split()[1] for name in source.names] == ["0", "1", "2", "3", "4"]
     assert {name.split()[0] for name in source.names[:3]} == {"0.png", "1.png", "2.png"}
+
+
+def test_what_deconvolution_makes_of_it_is_packed_with_a_blurred_picture(tmp_path, photo):
+    write_image(tmp_path / "photos/0.png", photo[:200, :200])
+    words = ["blur", f"--input_path={tmp_path / 'photos'}", "--window=96", "--count=1"]
+    for name, more in {"alone": [], "with": ["--candidates"]}.items():
+        assert data.main([*words, f"--pack={tmp_path / name}.npz", "--jobs=1", *more]) == 0
+    (alone,), (pair,) = (PackedSource(tmp_path / f"{n}.npz", 96).pairs for n in ("alone", "with"))
+    np.testing.assert_array_equal(pair[:2], alone)
+    found = candidates(np.float32(pair[1]) / 255)
+    np.testing.assert_allclose(pair[2:], 255 * np.stack(found), rtol=0, atol=0.51)
 
 
 @pytest.mark.parametrize(
