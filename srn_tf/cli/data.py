@@ -194,6 +194,7 @@ _OF_THE_STORE = {
     "keep_sharp": "part of the pairs without blur, such as 0.1",
     "target": "where the sharp picture lies on the path: middle (instant) or centroid",
     "light": "what is averaged: linear (light), stored (values) or mixed",
+    "moving_part": "part of the pairs with something that moves on its own",
     "camera_noise": "factor on a sensor's noise, such as 1",
     "highlights": "part of the pairs with lights brighter than white",
     "optics": "part of the pairs out of focus, and as many sharpened; up to 0.5",

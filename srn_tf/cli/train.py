@@ -47,6 +47,7 @@ _BELONGS_TO = {
     "keep_sharp": ("sharp_path",),
     "target": ("sharp_path",),
     "light": ("sharp_path",),
+    "moving_part": ("sharp_path",),
     "camera_noise": ("sharp_path",),
     "highlights": ("sharp_path",),
     "optics": ("sharp_path",),
@@ -92,6 +93,7 @@ def _define_data(define: Flags) -> None:
     define.real("keep_sharp", "part of the crops without blur, such as 0.1; with --sharp_path.")
     define.choice("target", TARGETS, "where the sharp picture lies on the path; with --sharp_path.")
     define.choice("light", LIGHTS, "what blur averages: light, values or either; --sharp_path.")
+    define.real("moving_part", "part where something moves on its own; with --sharp_path.")
     define.real("camera_noise", "factor on a sensor's noise, such as 1; with --sharp_path.")
     define.real("highlights", "part with lights brighter than white; with --sharp_path.")
     define.real("optics", "part out of focus, and as much sharpened; with --sharp_path.")

@@ -23,9 +23,7 @@ _FOCAL_LENGTHS = (0.7, 2.4)
 # Roll and zoom move a pixel at the border of the picture by up to this part of the extent.
 _ROLL_PART = 0.5
 _ZOOM_PART = 0.25
-# This part of the pictures has something that moves on its own.
-_MOVING_PART = 0.3
-# Its outline is as wide as this many pixels.
+# The outline of what moves on its own is as wide as this many pixels.
 _SOFT_EDGE = 6
 
 
@@ -200,6 +198,7 @@ def shake(
     camera: Camera | None = None,
     target: str = "middle",
     light: str = "mixed",
+    moving_part: float = 0.3,
 ) -> np.ndarray:
     """The photograph with random blur; training draws extent and exposure.
 
@@ -213,6 +212,7 @@ def shake(
         camera: what else happens to the picture; default: nothing.
         light: what is averaged: "linear" light, "stored" values, or "mixed": half of the pictures
             each.
+        moving_part: of the pictures, that has something that moves on its own.
 
     Returns:
         uint8 [height, width, 3].
@@ -220,7 +220,7 @@ def shake(
     shape = photo.shape[:2]
     path = CameraPath(rng, extent, shape, exposure, target)
     samples, moving = path.samples, None
-    if rng.random() < _MOVING_PART:
+    if rng.random() < moving_part:
         own = CameraPath(rng, rng.uniform(0, 2 * extent), shape, exposure, target)
         samples = max(samples, own.samples)
         moving = soft_mask(rng, shape), own.homographies(samples)

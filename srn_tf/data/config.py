@@ -17,7 +17,7 @@ class DataConfig:
         sharp_path: folder of sharp photographs to make blur from.
         min_blur, max_blur: extent of the synthesized camera path, in pixels.
         magnify, keep_sharp: see `photographs.SyntheticSource`.
-        target, light: see `camera_shake.shake`.
+        target, light, moving_part: see `camera_shake.shake`.
         camera_noise, highlights, optics: see `camera.Camera`.
         flips, turns, noise, saturation, jpeg: see `augmentation.AugmentedSource`; not in the paper.
         crop_size: side of the square crops, in pixels.
@@ -33,6 +33,7 @@ class DataConfig:
     keep_sharp: float = 0.0
     target: str = "middle"
     light: str = "mixed"
+    moving_part: float = 0.3
     camera_noise: float = 0.0
     highlights: float = 0.0
     optics: float = 0.0
@@ -53,6 +54,7 @@ class DataConfig:
             ("keep_sharp", 0 <= self.keep_sharp < 1, "0 (off) or more, below 1"),
             ("target", self.target in TARGETS, f"one of {', '.join(TARGETS)}"),
             ("light", self.light in LIGHTS, f"one of {', '.join(LIGHTS)}"),
+            ("moving_part", 0 <= self.moving_part <= 1, "0 to 1"),
             ("camera_noise", 0 <= self.camera_noise <= 100, "0 (off) to 100"),
             ("highlights", 0 <= self.highlights <= 1, "0 (off) to 1"),
             ("optics", 0 <= self.optics <= 0.5, "0 (off) to 0.5"),

@@ -31,7 +31,7 @@ class SyntheticSource:
             small photographs are sharper from pixel to pixel than the frames of a video.
         keep_sharp: this part of the crops gets no blur, so that a network learns to leave sharp
             pictures alone.
-        camera, target, light: as for `shake`.
+        camera, target, light, moving_part: as for `shake`.
         check: look at the headers of all photographs.
 
     Raises:
@@ -52,6 +52,7 @@ class SyntheticSource:
         camera: Camera | None = None,
         target: str = "middle",
         light: str = "mixed",
+        moving_part: float = 0.3,
         check: bool = True,
     ):
         self.paths = find_images(folder)
@@ -62,7 +63,9 @@ class SyntheticSource:
         self.magnify, self.keep_sharp = magnify, keep_sharp
         # A camera that does nothing averages and rounds.
         camera = None if camera == Camera() else camera
-        self._shake = functools.partial(shake, camera=camera, target=target, light=light)
+        self._shake = functools.partial(
+            shake, camera=camera, target=target, light=light, moving_part=moving_part
+        )
 
     @functools.cached_property
     def content_marks(self) -> list[str]:
