@@ -18,6 +18,8 @@ LOSSES = ("l2", "charbonnier")
 DECAYS = ("exponential", "polynomial", "cosine")
 # Deconvolutions to compare with; see `classical`.
 CLASSICAL = ("wiener", "richardson_lucy")
+# The best there is: the weights that come with the package, unless others are asked for.
+AUTO = "auto"
 # Deconvolution that finds the blur itself; see `blind`.
 BLIND = "blind"
 # The user's word for a precision, and Keras' dtype policy.

@@ -7,7 +7,7 @@ import pathlib
 from srn_tf import UserError
 from srn_tf.checkpoints import pytorch, tf1
 from srn_tf.checkpoints.archive import assign, read, variables_by_path
-from srn_tf.checkpoints.places import SHIPPED, find
+from srn_tf.checkpoints.places import find, shipped
 from srn_tf.networks.create import create_model, create_model_from_config
 
 
@@ -17,7 +17,7 @@ def load_model(path=None, dtype: str = "float32", name: str | None = None):
     Args:
         path: a checkpoint file; a run folder, whose newest checkpoint is taken; the prefix of a
             TensorFlow 1 checkpoint of the authors'; or a PyTorch file of Nah et al. By default the
-            weights that come with this package.
+            weights of that name that come with this package, or the best of them.
         dtype: Keras dtype policy, such as "mixed_bfloat16".
         name: the model it must be; by default what the file says, or what fits it.
 
@@ -27,13 +27,13 @@ def load_model(path=None, dtype: str = "float32", name: str | None = None):
     return load(path, dtype, name)[1]
 
 
-def locate(path=None) -> pathlib.Path:
+def locate(path=None, name: str | None = None) -> pathlib.Path:
     """The file that `load_model` would read, or the prefix of a TensorFlow checkpoint.
 
     Raises:
         UserError: if there is none.
     """
-    path = path or SHIPPED
+    path = path or shipped(name)
     found = _foreign(path)
     return found[1] if found else find(path)
 
@@ -57,7 +57,7 @@ def load(path=None, dtype: str = "float32", name: str | None = None):
     Raises:
         UserError: as `load_model`.
     """
-    path = path or SHIPPED
+    path = path or shipped(name)
     if found := _foreign(path):
         name, model = _load_foreign(*found, dtype, name)
         return name, model, _origin(found[1])

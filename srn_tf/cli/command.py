@@ -86,17 +86,18 @@ class Flags:
         )
         self.integer("threads", "processor threads; 0: as many as cores.", 0, low=0, high=1024)
 
-    def checkpoint(self, models) -> None:
-        """Those of every command that uses a trained network."""
+    def checkpoint(self, models, more: str = "") -> None:
+        """Those of every command that uses a trained network; `more` is said of the models."""
         self.string(
             "checkpoint",
             "run folder (its newest checkpoint), checkpoint file, or prefix of a checkpoint of the "
-            "authors'; default: the weights that come with srn_tf.",
+            "authors'; default: the weights that come with srn_tf, the best or those of --model.",
         )
         self.choice(
             "model",
             models,
-            "the model the checkpoint must be; default: what it says, or what fits it.",
+            f"whose weights to take, or what the checkpoint must be{more}; default: the best that "
+            "comes with srn_tf, or what the checkpoint says.",
         )
 
 
@@ -303,7 +304,7 @@ def require_checkpoint(path: str | None, model: str | None) -> None:
 
     if path and (tf1.find(path) or pytorch.find(path)):
         return
-    path = places.find(path or places.SHIPPED)
+    path = places.find(path or places.shipped(model))
     header = archive.read_header(path)
     if model is not None and model != header["model"]:
         raise UserError(f"{path}: holds a model {header['model']}, not {model}")

@@ -19,7 +19,7 @@ from srn_tf.cli.command import (
     start_tensorflow,
 )
 from srn_tf.networks.configs import MODELS
-from srn_tf.options import BLIND, CLASSICAL, PRECISIONS
+from srn_tf.options import AUTO, BLIND, CLASSICAL, PRECISIONS
 
 SUMMARY = """deblurs pictures of any size and format, under the same file name.
 
@@ -36,6 +36,8 @@ The test set of GOPRO, from its list, with a network of your own:
 The benchmark of Köhler et al., against all ground truths of each picture:
     srn-test BlurryImages --output_path restored --checkpoint runs/color \\
         --koehler_path GroundTruth
+Without a network, by the blur found in each picture itself:
+    srn-test photos --output_path restored --model blind
 For comparison, a classical deconvolution of a motion along a line that you know:
     srn-test photos --output_path restored --model wiener --blur_length 9 --blur_angle 30
 """
@@ -89,7 +91,11 @@ def define_flags() -> flags.FlagValues:
 
 def _define_network(define: Flags) -> None:
     """The flags of what restores: a network, or a classical method."""
-    define.checkpoint([*MODELS, BLIND, *CLASSICAL])
+    define.checkpoint(
+        [AUTO, *MODELS, BLIND, *CLASSICAL],
+        "; auto: the best; blind: no network, the blur is found in each picture; wiener and "
+        "richardson_lucy: it is known",
+    )
     define.choice(
         "precision",
         ("auto", *PRECISIONS),
@@ -163,11 +169,17 @@ def _has_network(values: flags.FlagValues) -> bool:
     return values.model not in (BLIND, *CLASSICAL)
 
 
+def _name(values: flags.FlagValues) -> str | None:
+    """Of the network; None: what the checkpoint says, or the best one."""
+    return None if values.model == AUTO else values.model
+
+
 def _refuse_what_has_no_part(values: flags.FlagValues, inputs, videos, piped: bool) -> None:
     """Raises UserError for a flag that would change nothing."""
     method = "a network" if _has_network(values) else f"--model {values.model}"
     rules = [
         (not _has_network(values), method, ("checkpoint", "precision", "tile", "batch_size")),
+        (values.model == AUTO, method, ("checkpoint",)),
         (values.model != BLIND, method, ("blur_size", "strength")),
         (values.model not in CLASSICAL, method, ("kernel", "blur_length", "blur_angle")),
         (values.kernel is not None, "--kernel", ("blur_length", "blur_angle")),
@@ -196,7 +208,7 @@ def _check_network(values: flags.FlagValues) -> None:
 
     if values.tile is not None and values.tile < SMALLEST_TILE:
         raise UserError(f"tile must be at least {SMALLEST_TILE} pixels, not {values.tile}")
-    require_checkpoint(values.checkpoint, values.model)
+    require_checkpoint(values.checkpoint, _name(values))
 
 
 def _find_jobs(values: flags.FlagValues, inputs, output) -> list:
@@ -254,7 +266,7 @@ def _create_deblurrer(values: flags.FlagValues):
     from srn_tf.restoration.deblurrer import Deblurrer
 
     start_tensorflow(values.gpu, values.threads)
-    deblurrer = Deblurrer(values.checkpoint, values.precision, values.tile, values.model)
+    deblurrer = Deblurrer(values.checkpoint, values.precision, values.tile, _name(values))
     print(f"computing in {deblurrer.precision}", flush=True)
     return deblurrer
 

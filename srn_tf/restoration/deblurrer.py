@@ -31,7 +31,7 @@ class Deblurrer:
 
     Args:
         checkpoint_or_model: a checkpoint file, a run folder (its newest checkpoint), or a network;
-            by default the weights that come with this package.
+            by default the weights that come with this package, of `name` or the best ones.
         precision: float32, bfloat16, float16, or auto, which is bfloat16 on a GPU or
             processor that computes in it and float32 elsewhere, the same each time on a machine; of
             a checkpoint alone, as a network has its own.
@@ -66,7 +66,7 @@ class Deblurrer:
             precision = fastest_precision() if precision == "auto" else precision
             # Weights that do not learn can be stored as they are used: the same numbers, and no
             # casts with each picture, as a "mixed" policy has.
-            path = locate(checkpoint_or_model)
+            path = locate(checkpoint_or_model, name)
             self.model, self._steps = _load(path, stamp(path), precision, name)
         elif precision != "auto" or name is not None:
             what = "name" if name is not None else "precision"
