@@ -21,6 +21,9 @@ ITERATIONS = 5  # a level
 CLIPPED = 0.985  # values from here on may have been cut off
 CROP = 512  # side of the part of a picture that a kernel is estimated from
 
+# How many kernels go on from a level: one that began in the wrong direction may end where it
+# explains less.
+_KEPT = {3: 2, 0: 1}
 _SPARSITY = (2e-2, 3e-4)  # lambda of the L0 penalty, at the first and the last iteration of a level
 _BETA_STEP = 4.0
 _EDGE = 1 / 255  # differences from here on count in the energy
@@ -47,10 +50,13 @@ def estimate_kernel(luma: np.ndarray, size: int, clipped: np.ndarray | None = No
     """
     if clipped is None:
         clipped = luma >= CLIPPED
-    kernel = None
-    for i in range(_levels(size), -1, -1):
-        kernel = _climb(luma, clipped, size, kernel, i)
-    return kernel
+    levels = [_level(luma, clipped, size, i) for i in range(_levels(size) + 1)]
+    kernels = _starts(levels[-1].size)
+    for i, level in reversed(list(enumerate(levels))):
+        kernels = [level.refine(_resized(k, level.size), ITERATIONS) for k in kernels]
+        if i in _KEPT:
+            kernels = sorted(kernels, key=lambda k: level.energy(k, _SPARSITY[1]))[: _KEPT[i]]
+    return kernels[0]
 
 
 def refine_kernel(
@@ -76,15 +82,14 @@ def _level(luma: np.ndarray, clipped: np.ndarray, size: int, i: int) -> "_Level"
     return _Level(luma, clipped > 0, odd(size * RATIO**i))
 
 
-def _climb(luma, clipped, size: int, kernel: np.ndarray | None, i: int) -> np.ndarray:
-    """The kernel of level i from that of level i + 1."""
-    level = _level(luma, clipped, size, i)
-    if kernel is None:
-        kernel = np.zeros((level.size, level.size), np.float32)
-        kernel[level.size // 2, level.size // 2 : level.size // 2 + 2] = 0.5
-    else:
-        kernel = _resized(kernel, 1 / RATIO, level.size)
-    return level.refine(kernel, ITERATIONS)
+def _starts(size: int) -> list[np.ndarray]:
+    """Two neighbouring pixels, in each of four directions."""
+    starts = []
+    for dy, dx in ((0, 1), (1, 1), (1, 0), (1, -1)):
+        kernel = np.zeros((size, size), np.float32)
+        kernel[size // 2, size // 2] = kernel[size // 2 + dy, size // 2 + dx] = 0.5
+        starts.append(kernel)
+    return starts
 
 
 def odd(size: float) -> int:
@@ -109,9 +114,9 @@ class _Level:
         self._clipped = np.zeros(self.shape, bool)
         self._clipped[: luma.shape[0], : luma.shape[1]] = clipped
         self._gradient_spectrum = fft.rfft2(fourier.gradient(self._blurred) * inside)
-        self.threshold = None
 
     def refine(self, kernel: np.ndarray, iterations: int) -> np.ndarray:
+        self.threshold = None
         first, last = _SPARSITY
         for i in range(iterations):
             sparsity = first * (last / first) ** (i / max(1, iterations - 1))
@@ -257,11 +262,12 @@ def _shifted(kernel: np.ndarray, dy: float, dx: float) -> np.ndarray:
     )
 
 
-def _resized(kernel: np.ndarray, factor: float, size: int) -> np.ndarray:
-    """Enlarged about its middle by a factor, on a support of another size."""
-    middle, new = len(kernel) // 2, size // 2
-    shift = new - factor * middle
-    matrix = np.array([[factor, 0, shift], [0, factor, shift]], np.float32)
+def _resized(kernel: np.ndarray, size: int) -> np.ndarray:
+    """Enlarged about its middle as from one level to the next; as it is where it has the size."""
+    if len(kernel) == size:
+        return kernel
+    shift = size // 2 - len(kernel) // 2 / RATIO
+    matrix = np.array([[1 / RATIO, 0, shift], [0, 1 / RATIO, shift]], np.float32)
     kernel = cv2.warpAffine(kernel, matrix, (size, size), flags=cv2.INTER_LINEAR).clip(0)
     return kernel / kernel.sum()
 
