@@ -21,6 +21,7 @@ if typing.TYPE_CHECKING:  # what __getattr__ gives, for editors and type checker
     from srn_tf.networks.configs import MODELS
     from srn_tf.networks.configs import SRNConfig as ModelConfig
     from srn_tf.networks.create import create_model
+    from srn_tf.restoration.blind import BlindDeblurrer
     from srn_tf.restoration.deblurrer import Deblurrer
 
 __version__ = "0.1.0"
@@ -42,10 +43,19 @@ _HOMES = {
     "ModelConfig": ("srn_tf.networks.configs", "SRNConfig"),
     "create_model": ("srn_tf.networks.create", "create_model"),
     "load_model": ("srn_tf.checkpoints.load", "load_model"),
+    "BlindDeblurrer": ("srn_tf.restoration.blind", "BlindDeblurrer"),
     "Deblurrer": ("srn_tf.restoration.deblurrer", "Deblurrer"),
 }
 
-__all__ = ["MODELS", "Deblurrer", "ModelConfig", "UserError", "create_model", "load_model"]
+__all__ = [
+    "MODELS",
+    "BlindDeblurrer",
+    "Deblurrer",
+    "ModelConfig",
+    "UserError",
+    "create_model",
+    "load_model",
+]
 
 
 def __getattr__(name):

@@ -179,7 +179,7 @@ def _refuse_what_has_no_part(values: flags.FlagValues, inputs, videos, piped: bo
     method = "a network" if _has_network(values) else f"--model {values.model}"
     rules = [
         (not _has_network(values), method, ("checkpoint", "precision", "tile", "batch_size")),
-        (values.model == AUTO, method, ("checkpoint",)),
+        (values.model == AUTO, f"--model {AUTO}", ("checkpoint",)),
         (values.model != BLIND, method, ("blur_size", "strength")),
         (values.model not in CLASSICAL, method, ("kernel", "blur_length", "blur_angle")),
         (values.kernel is not None, "--kernel", ("blur_length", "blur_angle")),

@@ -3,19 +3,16 @@
 import functools
 import logging
 import math
-import os
 import pathlib
 
 import numpy as np
 import psutil
 import tensorflow as tf
-from PIL import Image
 
 from srn_tf import UserError
 from srn_tf.checkpoints.load import load_model, locate, stamp
-from srn_tf.images.read import read_picture
 from srn_tf.options import PRECISIONS
-from srn_tf.restoration.normalize import as_array, pixels_of_pillow, restore_arrays
+from srn_tf.restoration.normalize import as_array, restore_any, restore_arrays
 from srn_tf.restoration.tiling import SMALLEST_TILE, restore_in_tiles
 
 # What a tile may take of the memory, in bytes, and of what is free. More than two million pixels
@@ -99,13 +96,7 @@ class Deblurrer:
             OSError: if a file cannot be opened.
             MemoryError: if even small tiles do not fit into the memory.
         """
-        if isinstance(image, Image.Image):
-            pixels = pixels_of_pillow(image)
-            restored = Image.fromarray(self.deblur(pixels))
-            restored.info = {k: v for k, v in image.info.items() if k != "transparency"}
-            return restored
-        pixels = read_picture(image).pixels if isinstance(image, str | os.PathLike) else image
-        return self.deblur_batch(as_array(pixels)[np.newaxis])[0]
+        return restore_any(image, self.deblur_batch)
 
     def deblur_batch(self, images, on_tile=lambda done, total: None) -> np.ndarray:
         """The same for pictures of equal size, [batch, height, width] or with channels behind.
