@@ -11,6 +11,7 @@ from srn_tf.deconvolution.colour import join, split
 from srn_tf.deconvolution.deconvolve import ITERATIONS, noise
 from srn_tf.deconvolution.grid import Parts, deconvolve_windows, grid, local_kernel, tiles
 from srn_tf.deconvolution.kernel import CLIPPED, best_crop, estimate_kernel, odd
+from srn_tf.deconvolution.threads import in_threads
 
 CANDIDATES, HINTS = 3, 1
 SIZE = 31  # of the largest kernel looked for, in pixels
@@ -47,7 +48,7 @@ def candidates(picture: np.ndarray, size: int = SIZE) -> list[np.ndarray]:
     windows = tiles(shape, size)
     whole = deconvolved(windows, [kernel] * len(windows), ITERATIONS)
     cells = grid(shape)
-    own = [local_kernel(parts.luma, clipped, kernel, cell) for cell in cells]
+    own = in_threads(lambda cell: local_kernel(parts.luma, clipped, kernel, cell), cells)
     local = deconvolved(cells, own, _LOCAL_ITERATIONS, whole)
     other = min(own, key=lambda k: similarity(k, kernel))
     third = deconvolved(windows, [other] * len(windows), _LOCAL_ITERATIONS, whole)

@@ -14,6 +14,7 @@ import numpy as np
 from scipy import fft
 
 from srn_tf.deconvolution import fourier
+from srn_tf.deconvolution.threads import in_threads
 
 RATIO = math.sqrt(0.5)  # of the sizes of neighbouring levels of the pyramid
 SMALLEST = 5  # size of the kernel at the coarsest level
@@ -53,7 +54,8 @@ def estimate_kernel(luma: np.ndarray, size: int, clipped: np.ndarray | None = No
     levels = [_level(luma, clipped, size, i) for i in range(_levels(size) + 1)]
     kernels = _starts(levels[-1].size)
     for i, level in reversed(list(enumerate(levels))):
-        kernels = [level.refine(_resized(k, level.size), ITERATIONS) for k in kernels]
+        kernels = [_resized(kernel, level.size) for kernel in kernels]
+        kernels = in_threads(level.refine, kernels, [ITERATIONS] * len(kernels))
         if i in _KEPT:
             kernels = sorted(kernels, key=lambda k: level.energy(k, _SPARSITY[1]))[: _KEPT[i]]
     return kernels[0]
@@ -116,14 +118,14 @@ class _Level:
         self._gradient_spectrum = fft.rfft2(fourier.gradient(self._blurred) * inside)
 
     def refine(self, kernel: np.ndarray, iterations: int) -> np.ndarray:
-        self.threshold = None
         first, last = _SPARSITY
+        threshold = None
         for i in range(iterations):
             sparsity = first * (last / first) ** (i / max(1, iterations - 1))
             sharp = self.sharp(kernel, sparsity)
-            edges = self._select(fourier.gradient(sharp))
+            edges, threshold = self._select(fourier.gradient(sharp), threshold)
             kernel = self._kernel(edges, kernel)
-            self.threshold /= _THRESHOLD_STEP
+            threshold /= _THRESHOLD_STEP
         return kernel
 
     def sharp(self, kernel: np.ndarray, sparsity: float) -> np.ndarray:
@@ -152,17 +154,17 @@ class _Level:
         data = float((self._inside * residual**2).sum())
         return data + sparsity * float((self._inside * edges).sum())
 
-    def _select(self, field: np.ndarray) -> np.ndarray:
-        """The gradients above the threshold."""
+    def _select(self, field: np.ndarray, threshold: float | None) -> tuple[np.ndarray, float]:
+        """The gradients above the threshold, and this: the first one, or lower if none is."""
         field *= self._inside
         strength = np.sqrt(field[0] ** 2 + field[1] ** 2)
-        if self.threshold is None:
-            self.threshold = self._first_threshold(field, strength)
-        keep = strength > self.threshold
-        while not keep.any() and self.threshold > 1e-6:
-            self.threshold *= _THRESHOLD_RELIEF
-            keep = strength > self.threshold
-        return field * keep
+        if threshold is None:
+            threshold = self._first_threshold(field, strength)
+        keep = strength > threshold
+        while not keep.any() and threshold > 1e-6:
+            threshold *= _THRESHOLD_RELIEF
+            keep = strength > threshold
+        return field * keep, threshold
 
     def _first_threshold(self, field: np.ndarray, strength: np.ndarray) -> float:
         """So low that in each quarter of directions enough gradients stay."""

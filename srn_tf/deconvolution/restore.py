@@ -25,6 +25,7 @@ from srn_tf.deconvolution.kernel import (
     odd,
     refine_kernel,
 )
+from srn_tf.deconvolution.threads import in_threads
 
 SIZE = 41  # of the largest kernel looked for, in pixels
 SIZES = 3, 80  # that may be asked for
@@ -141,10 +142,11 @@ def _deconvolve(parts: Parts, clipped: np.ndarray, kernel: np.ndarray, with_grid
     windows = grid(shape)
     if not with_grid or len(windows) == 1:
         return sharp, []
-    kernels = []
-    for window in windows:
+
+    def better(window):
         own = local_kernel(parts.luma, clipped, kernel, window)
-        better = explains_better(parts.luma, clipped, own, kernel, window)
-        kernels.append(own if better else kernel)
+        return own if explains_better(parts.luma, clipped, own, kernel, window) else kernel
+
+    kernels = in_threads(better, windows)
     sharp = deconvolve_windows(parts, windows, kernels, clipped, sigma, _LOCAL_ITERATIONS, sharp)
     return sharp, list(zip(windows, kernels, strict=True))

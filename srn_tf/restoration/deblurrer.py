@@ -3,11 +3,13 @@
 import functools
 import logging
 import math
+import os
 import pathlib
 
 import numpy as np
 import psutil
 import tensorflow as tf
+from scipy import fft
 
 from srn_tf import UserError
 from srn_tf.checkpoints.load import load_model, locate, stamp
@@ -161,7 +163,8 @@ def _with_candidates(blurred: np.ndarray, peak) -> np.ndarray:
     from srn_tf.deconvolution.candidates import candidates
 
     pictures = blurred.astype(np.float32) / np.float32(peak)
-    stacks = [np.concatenate([p, *candidates(p)], axis=-1) for p in pictures]
+    with fft.set_workers(len(os.sched_getaffinity(0))):
+        stacks = [np.concatenate([p, *candidates(p)], axis=-1) for p in pictures]
     return np.stack(stacks).astype(np.float32)
 
 

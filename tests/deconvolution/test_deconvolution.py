@@ -189,3 +189,12 @@ def test_what_is_not_blurred_by_motion_comes_back(photo):
         assert found.words.startswith("left as it is: "), name
         np.testing.assert_array_equal(restored, picture)
         assert not found.trust.any() and not found.kernels
+
+
+def test_threads_change_nothing(photo):
+    picture, _ = blurred(photo[:400, :400].astype(np.float32) / 255)
+    one, found = restore(picture, Options(size=15))
+    with fft.set_workers(3):
+        three, _ = restore(picture, Options(size=15))
+    assert found.trust.any()
+    np.testing.assert_array_equal(one, three)
