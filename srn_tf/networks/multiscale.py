@@ -10,6 +10,7 @@ import keras
 from keras import ops
 
 from srn_tf import UserError
+from srn_tf.networks.configs import from_json, to_json
 from srn_tf.networks.pyramid import pyramid, upsample
 
 
@@ -28,7 +29,58 @@ class MultiScaleNetwork(keras.Model):
     def __init__(self, config, dtype="float32", name=None):
         super().__init__(dtype=dtype, autocast=False, name=name)
         self.config = config
-        self.built = True  # as in layers.Composite
+
+    def get_config(self) -> dict:
+        return {"config": to_json(self.config), "dtype": self.dtype_policy.name}
+
+    @classmethod
+    def from_config(cls, config: dict, custom_objects=None):
+        """A network with fresh weights, built: its configuration says what it sees."""
+        network = cls(from_json(config["config"]), dtype=config["dtype"])
+        network.build(network.any_picture)
+        return network
+
+    @property
+    def any_picture(self) -> tuple:
+        """The shape of what the network sees, of any size."""
+        return None, None, None, self.config.input_channels
+
+    def build(self, input_shape) -> None:
+        """Makes the variables, of whatever size [batch, height, width, channels] the pictures are.
+
+        Once: from_config has done so before Keras does, when it loads a file.
+        """
+        if self.built:
+            return
+        for scale, shape in enumerate(self.compute_output_shape(input_shape)):
+            self.build_step(scale, shape[:-1])
+
+    def build_step(self, scale: int, size: tuple) -> None:
+        """Makes the variables of one scale.
+
+        Args:
+            scale: 0 is the coarsest.
+            size: batch, height and width of its pictures, None where any will do.
+        """
+        raise NotImplementedError
+
+    def compute_output_shape(self, input_shape) -> list[tuple]:
+        """The shape of each scale's picture."""
+        batch, height, width, _ = input_shape
+        strides = [2**i for i in reversed(range(self.config.scales))]
+        return [
+            (batch, *(side and -(-side // stride) for side in (height, width)), self.config.channels)
+            for stride in strides
+        ]
+
+    def compute_output_spec(self, blurred, **kwargs) -> list:
+        shapes = self.compute_output_shape(blurred.shape)
+        return [keras.KerasTensor(shape, "float32") for shape in shapes]
+
+    def export(self, filepath, format="tf_saved_model", verbose=None, input_signature=None, **kwargs):
+        """As Keras' own; by default for pictures of any size that `call` takes."""
+        image = keras.InputSpec(shape=self.any_picture, dtype="float32", name="blurred")
+        super().export(filepath, format, verbose, input_signature or [image], **kwargs)
 
     def call(self, blurred) -> list:
         """[batch, height, width, channels] in [0, 1] -> one picture a scale, the last full size.
