@@ -69,7 +69,11 @@ class MultiScaleNetwork(keras.Model):
         batch, height, width, _ = input_shape
         strides = [2**i for i in reversed(range(self.config.scales))]
         return [
-            (batch, *(side and -(-side // stride) for side in (height, width)), self.config.channels)
+            (
+                batch,
+                *(side and -(-side // stride) for side in (height, width)),
+                self.config.channels,
+            )
             for stride in strides
         ]
 
@@ -77,7 +81,9 @@ class MultiScaleNetwork(keras.Model):
         shapes = self.compute_output_shape(blurred.shape)
         return [keras.KerasTensor(shape, "float32") for shape in shapes]
 
-    def export(self, filepath, format="tf_saved_model", verbose=None, input_signature=None, **kwargs):
+    def export(
+        self, filepath, format="tf_saved_model", verbose=None, input_signature=None, **kwargs
+    ):
         """As Keras' own; by default for pictures of any size that `call` takes."""
         image = keras.InputSpec(shape=self.any_picture, dtype="float32", name="blurred")
         super().export(filepath, format, verbose, input_signature or [image], **kwargs)
@@ -107,6 +113,16 @@ class MultiScaleNetwork(keras.Model):
             estimate, state = self.step(scale, image, estimate, state)
             outputs.append(estimate)
         return outputs
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        """As Keras' own; a sharp picture at full size stands for those of all scales."""
+        y = y if isinstance(y, list | tuple | dict | None) else [y] * self.config.scales
+        return super().compute_loss(x, y, y_pred, sample_weight, training)
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None) -> dict:
+        """As Keras' own; with one sharp picture, of the finest scale alone."""
+        y_pred = y_pred if isinstance(y, list | tuple | dict | None) else y_pred[-1]
+        return super().compute_metrics(x, y, y_pred, sample_weight)
 
     def enlarge(self, scale: int, estimate, state):
         """The estimate and state of the scale before, as `scale` gets them.
