@@ -1,8 +1,8 @@
 """Export: a trained network in the formats of other programs, which need nothing of this package,
 and in a folder for a hub of Keras' models, which do.
 
-Every other format has one contract. It takes `image`, float32 [batch, height, width, 3] in [0, 1], of
-any size, and gives `restored` of the same shape, float32, not clipped. Padding and cropping are
+Every other format has one contract. It takes `image`, float32 [batch, height, width, 3] in [0, 1],
+of any size, and gives `restored` of the same shape, float32, not clipped. Padding and cropping are
 inside. So is what makes a colour picture a batch of three for a network of one channel.
 """
 

@@ -19,9 +19,9 @@ from srn_tf.checkpoints.presets import known
 _TEXT = """
 # {name}, a network that deblurs photographs
 
-{name} of [srn_tf](https://pypi.org/project/srn-tf/), {parameters:,} parameters: the scale-recurrent
-network of Tao, Gao, Shen, Wang and Jia (CVPR 2018) or a relative of it, in Keras 3. What it adds to a
-picture is a guess: nothing that matters should be decided on a restored picture.
+{name} of srn_tf, {parameters:,} parameters: the scale-recurrent network of Tao, Gao, Shen, Wang and
+Jia (CVPR 2018) or a relative of it, in Keras 3. What it adds to a picture is a guess: nothing that
+matters should be decided on a restored picture.
 
 ```python
 import srn_tf

@@ -88,7 +88,8 @@ def load(path, dtype: str, name: str | None) -> tuple:
         raise UserError(f"{path}: the file is damaged ({_first_line(error)})") from error
     if stored < config.least_parameters:
         raise UserError(
-            f"{path}: {name} has {config.least_parameters:,} parameters or more, the file {stored:,}"
+            f"{path}: {name} has {config.least_parameters:,} parameters or more, and the file "
+            f"{stored:,}"
         )
     model = create_model_from_config(config, dtype=dtype)
     if stored != model.count_params():

@@ -1,8 +1,8 @@
 """Weights by name: those that come with this package, those it can fetch, and those of a hub.
 
 `registry.json`, beside the weights, has for each name `file`, its `sha256`, the `licence` of the
-weights, `scores` with the `data` they were measured on, and, of what is not in the package, a `url`.
-Fetched files lie in a folder of the user's (`cache_folder`), and are checked each time.
+weights, `scores` with the `data` they were measured on, and, for what is not in the package, a
+`url`. Fetched files lie in a folder of the user's (`cache_folder`), and are checked each time.
 """
 
 import functools
