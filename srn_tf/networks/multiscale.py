@@ -81,12 +81,23 @@ class MultiScaleNetwork(keras.Model):
         shapes = self.compute_output_shape(blurred.shape)
         return [keras.KerasTensor(shape, "float32") for shape in shapes]
 
-    def export(
-        self, filepath, format="tf_saved_model", verbose=None, input_signature=None, **kwargs
-    ):
-        """As Keras' own; by default for pictures of any size that `call` takes."""
-        image = keras.InputSpec(shape=self.any_picture, dtype="float32", name="blurred")
-        super().export(filepath, format, verbose, input_signature or [image], **kwargs)
+    def export(self, filepath, format="tf_saved_model", input_signature=None, **options):
+        """As Keras' own; by default for pictures of any size that `call` takes, but on JAX, where
+        the size must be told.
+
+        Raises:
+            UserError: if it is not.
+        """
+        if not input_signature:
+            shape = self.any_picture
+            if keras.backend.backend() == "jax":
+                one = (1, 256, 256, shape[-1])
+                raise UserError(
+                    "on JAX an export is of one size: give input_signature, such as "
+                    f'[keras.InputSpec(shape={one}, dtype="float32")]'
+                )
+            input_signature = [keras.InputSpec(shape=shape, dtype="float32", name="blurred")]
+        super().export(filepath, format, input_signature=input_signature, **options)
 
     def call(self, blurred) -> list:
         """[batch, height, width, channels] in [0, 1] -> one picture a scale, the last full size.

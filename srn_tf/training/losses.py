@@ -58,8 +58,9 @@ def multi_scale_l2(sharp, outputs):
 
 @keras.saving.register_keras_serializable("srn_tf")
 class MultiScaleLoss(keras.losses.Loss):
-    """The training loss of a network of this package, for its `compile`, which adds up the scales;
-    its `loss_weights` are what each of them counts, coarse to fine.
+    """The training loss of a network of this package, for its `compile`, which adds up the scales.
+
+    As `loss=[MultiScaleLoss()] * 3` it goes with `loss_weights`, what each of three scales counts.
 
     Args:
         kind, spectrum: as for `losses_of_scales`.
