@@ -18,11 +18,14 @@ import typing
 
 if typing.TYPE_CHECKING:  # what __getattr__ gives, for editors and type checkers
     from srn_tf.checkpoints.load import load_model
+    from srn_tf.data.sharp_pairs import SharpPairs
+    from srn_tf.evaluation import keras_metrics as metrics
     from srn_tf.networks.configs import MODELS
     from srn_tf.networks.configs import SRNConfig as ModelConfig
     from srn_tf.networks.create import create_model
     from srn_tf.restoration.blind import BlindDeblurrer
     from srn_tf.restoration.deblurrer import Deblurrer
+    from srn_tf.training import losses
 
 __version__ = "0.1.0"
 
@@ -38,6 +41,7 @@ class UserError(ValueError):
     """
 
 
+# Module and attribute; None for the module itself.
 _HOMES = {
     "MODELS": ("srn_tf.networks.configs", "MODELS"),
     "ModelConfig": ("srn_tf.networks.configs", "SRNConfig"),
@@ -45,6 +49,9 @@ _HOMES = {
     "load_model": ("srn_tf.checkpoints.load", "load_model"),
     "BlindDeblurrer": ("srn_tf.restoration.blind", "BlindDeblurrer"),
     "Deblurrer": ("srn_tf.restoration.deblurrer", "Deblurrer"),
+    "SharpPairs": ("srn_tf.data.sharp_pairs", "SharpPairs"),
+    "losses": ("srn_tf.training.losses", None),
+    "metrics": ("srn_tf.evaluation.keras_metrics", None),
 }
 
 __all__ = [
@@ -52,9 +59,12 @@ __all__ = [
     "BlindDeblurrer",
     "Deblurrer",
     "ModelConfig",
+    "SharpPairs",
     "UserError",
     "create_model",
     "load_model",
+    "losses",
+    "metrics",
 ]
 
 
@@ -66,7 +76,8 @@ def __getattr__(name):
     from srn_tf.progress import quiet_stderr
 
     with quiet_stderr() if hold else contextlib.nullcontext():
-        return getattr(importlib.import_module(module), attribute)
+        home = importlib.import_module(module)
+    return getattr(home, attribute) if attribute else home
 
 
 def __dir__():

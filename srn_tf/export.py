@@ -1,7 +1,8 @@
-"""Export: a trained network in the formats of other programs, which need nothing of this package.
+"""Export: a trained network in the formats of other programs, which need nothing of this package,
+and in a folder for a hub of Keras' models, which do.
 
-Every format has one contract. It takes `image`, float32 [batch, height, width, 3] in [0, 1], of
-any size, and gives `restored` of the same shape, float32, not clipped. Padding and cropping are
+Every other format has one contract. It takes `image`, float32 [batch, height, width, 3] in [0, 1],
+of any size, and gives `restored` of the same shape, float32, not clipped. Padding and cropping are
 inside. So is what makes a colour picture a batch of three for a network of one channel.
 """
 
@@ -21,6 +22,8 @@ from keras import ops
 
 from srn_tf import UserError
 from srn_tf.atomic import atomic_file, atomic_folder
+from srn_tf.checkpoints import hub
+from srn_tf.checkpoints.places import HUB_WEIGHTS
 from srn_tf.networks.configs import to_json
 from srn_tf.networks.create import restore
 from srn_tf.options import EXPORT_FORMATS, PRECISIONS
@@ -28,7 +31,9 @@ from srn_tf.options import EXPORT_FORMATS, PRECISIONS
 # What Keras' exporter of a format imports. Where it is missing, the extra of that name brings it.
 _NEEDED = {"onnx": "tf2onnx", "openvino": "openvino"}
 # The file by which a folder is known to be an earlier export.
-_MAIN_FILE = {"saved_model": "saved_model.pb", "openvino": "model.xml"}
+_MAIN_FILE = {"saved_model": "saved_model.pb", "openvino": "model.xml", "hub": HUB_WEIGHTS}
+
+_ANY_SIZE = {"saved_model": "a SavedModel", "hub": "a hub's network"}
 
 
 def export(
@@ -43,12 +48,12 @@ def export(
 
     Args:
         model: a network of this package; in float32 for all formats but saved_model.
-        output_path: the folder to write for saved_model and openvino (`model.xml`, `model.bin`),
-            the file for onnx (.onnx) and litert (.tflite).
+        output_path: the folder to write for saved_model, openvino (`model.xml`, `model.bin`) and
+            hub (see `checkpoints.hub`), the file for onnx (.onnx) and litert (.tflite).
         format: a key of `options.EXPORT_FORMATS`.
-        card: what `model_card` gives, to lie in the `assets.extra` of a SavedModel.
+        card: what `model_card` gives, to lie in the `assets.extra` of a SavedModel; hub needs it.
         size: height and width to fix, and with them a batch of one; by default any. Not for
-            saved_model.
+            saved_model and hub.
         overwrite: whether an earlier export may be replaced.
 
     Raises:
@@ -64,9 +69,9 @@ def export(
         )
     _check_target(output_path, format, overwrite)
     _require_space(output_path, model)
+    if size and format in _ANY_SIZE:
+        raise UserError(f"{_ANY_SIZE[format]} takes any size; height and width cannot be fixed")
     if format == "saved_model":
-        if size:
-            raise UserError("a SavedModel takes any size; height and width cannot be fixed")
         with atomic_folder(output_path, overwrite) as temporary, _system_errors(temporary):
             _write_saved_model(model, temporary, card)
         return
@@ -83,7 +88,10 @@ def export(
             raise UserError(
                 f"{format} needs the package {needed}: install srn-tf[{format}]"
             ) from None
-    if format == "openvino":
+    if format == "hub":
+        with atomic_folder(output_path, overwrite) as temporary:
+            hub.write(temporary, model, card)
+    elif format == "openvino":
         with atomic_folder(output_path, overwrite) as temporary:
             _convert(model, temporary / _MAIN_FILE[format], format, size)
     else:
@@ -95,16 +103,18 @@ def model_card(name: str, model, origin: dict) -> dict:
     """What is in an export, as JSON can hold it.
 
     Args:
-        name, model, origin: as `checkpoints.load.load` gives them.
+        name, model, origin: as `checkpoints.load.load` gives them; origin may be empty.
     """
-    (precision,) = (key for key, value in PRECISIONS.items() if value == model.dtype_policy.name)
+    policy = model.dtype_policy.name
+    precision = next((key for key, value in PRECISIONS.items() if value == policy), policy)
     return {
         "name": name,
         "configuration": to_json(model.config),
         "parameters": model.count_params(),
         "precision": precision,
+        **({"scores": origin["scores"]} if "scores" in origin else {}),
         # No more: how it was trained names paths of the one who did.
-        "checkpoint": {"file": origin["file"], "sha256": origin["sha256"]},
+        "checkpoint": {key: origin[key] for key in ("file", "sha256") if key in origin},
     }
 
 

@@ -25,7 +25,10 @@ BLIND = "blind"
 # The user's word for a precision, and Keras' dtype policy.
 PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
 # What a network is exported to, and the ending of the file; "" stands for a folder.
-EXPORT_FORMATS = {"saved_model": "", "onnx": ".onnx", "openvino": "", "litert": ".tflite"}
+EXPORT_FORMATS = {
+    **{"saved_model": "", "onnx": ".onnx", "openvino": "", "litert": ".tflite"},
+    "hub": "",  # Keras' own
+}
 # What weights may be stored in, whatever they are used in.
 STORAGE = ("float32", "float16")
 _SHOWN = 10  # of many problems

@@ -21,7 +21,7 @@ ORDER = (
 )
 ROWS = {room: row for row, rooms in enumerate(ORDER) for room in rooms}
 # Of rooms in one row, these alone know another.
-BESIDE = {("options", "__init__"), ("atomic", "__init__")}
+BESIDE = {("options", "__init__"), ("atomic", "__init__"), ("export", "checkpoints")}
 MODULES = {path.relative_to(PACKAGE).with_suffix("").parts: path for path in PACKAGE.rglob("*.py")}
 
 

@@ -5,7 +5,7 @@ import hashlib
 import pathlib
 
 from srn_tf import UserError
-from srn_tf.checkpoints import pytorch, tf1
+from srn_tf.checkpoints import keras_files, pytorch, tf1
 from srn_tf.checkpoints.archive import assign, read, variables_by_path
 from srn_tf.checkpoints.places import find, shipped
 from srn_tf.networks.create import create_model, create_model_from_config
@@ -15,9 +15,10 @@ def load_model(path=None, dtype: str = "float32", name: str | None = None):
     """The network of a checkpoint, with its weights.
 
     Args:
-        path: a checkpoint file; a run folder, whose newest checkpoint is taken; the prefix of a
-            TensorFlow 1 checkpoint of the authors'; or a PyTorch file of Nah et al. By default the
-            weights of that name that come with this package, or the best of them.
+        path: a checkpoint file; a run folder, whose newest checkpoint is taken; a hub folder;
+            Keras' .keras, or .weights.h5 with `name`; the prefix of a TensorFlow 1 checkpoint of
+            the authors'; or a PyTorch file of Nah et al. By default the weights of that name
+            that come with this package, or the best of them.
         dtype: Keras dtype policy, such as "mixed_bfloat16".
         name: the model it must be; by default what the file says, or what fits it.
 
@@ -52,7 +53,8 @@ def load(path=None, dtype: str = "float32", name: str | None = None):
 
     Returns:
         The name of the model, the model, and a description of the file as JSON can hold it: its
-        name and SHA-256, and the step of the training, or where it came from itself.
+        name and SHA-256, and what else there is: the step of the training, its validation's
+        scores, where it came from itself.
 
     Raises:
         UserError: as `load_model`.
@@ -62,6 +64,8 @@ def load(path=None, dtype: str = "float32", name: str | None = None):
         name, model = _load_foreign(*found, dtype, name)
         return name, model, _origin(found[1])
     path = find(path)
+    if keras_files.is_one(path):
+        return *keras_files.load(path, dtype, name), _origin(path)
     header, arrays = read(path)
     if name is not None and name != header["model"]:
         raise UserError(f"{path}: holds a model {header['model']}, not {name}")
@@ -69,6 +73,8 @@ def load(path=None, dtype: str = "float32", name: str | None = None):
     weights = {key: array for key, array in arrays.items() if key.startswith("model/")}
     assign(variables_by_path(model.variables, "model"), weights, path)
     made = {key: header[key] for key in ("step", "origin") if key in header}
+    if scores := header.get("validation"):
+        made["scores"] = {key: scores[key] for key in ("psnr", "ssim")}
     return header["model"], model, _origin(path) | made
 
 

@@ -1,6 +1,7 @@
 """Where checkpoints lie: those that come with this package, those of a run, the newest.
 
-A run folder keeps its checkpoints in `checkpoints/step_<number>.npz`.
+A run folder keeps its checkpoints in `checkpoints/step_<number>.npz`, a hub folder, as `hub` writes
+it, a network in `config.json` and `model.weights.h5`.
 """
 
 import pathlib
@@ -16,6 +17,7 @@ _FOLDERS = (_HERE / "weights", _HERE.parent / "checkpoints")
 FOLDER = next(filter(pathlib.Path.is_dir, _FOLDERS), _FOLDERS[0])
 BEST = "chooser"  # the model whose weights are taken unless asked otherwise
 ALONE = "color_lstm_residual"  # the best that needs nothing but the blurred picture
+HUB_CONFIG, HUB_WEIGHTS = "config.json", "model.weights.h5"
 LOCK = ".lock"
 _NAME = re.compile(r"step_(\d+)\.npz")
 
@@ -48,13 +50,15 @@ def in_run(run_dir) -> list[pathlib.Path]:
 
 
 def find(path) -> pathlib.Path:
-    """The file of a checkpoint: the path itself, or the newest of a run folder.
+    """The file of a checkpoint: the path itself, the newest of a run folder, or a hub folder's.
 
     Raises:
         UserError: if there is none.
     """
     path = pathlib.Path(path)
     if path.is_dir():
+        if (path / HUB_WEIGHTS).is_file():
+            return path / HUB_WEIGHTS
         if not (paths := in_run(path)):
             raise UserError(f"{path}: no checkpoint in this folder")
         return paths[-1]

@@ -90,8 +90,9 @@ class Flags:
         """Those of every command that uses a trained network; `more` is said of the models."""
         self.string(
             "checkpoint",
-            "run folder (its newest checkpoint), checkpoint file, or prefix of a checkpoint of the "
-            "authors'; default: the weights that come with srn_tf, the best or those of --model.",
+            "run folder (its newest checkpoint), hub folder, checkpoint file (.npz, .keras, "
+            ".weights.h5), or prefix of a checkpoint of the authors'; default: the weights that "
+            "come with srn_tf, the best or those of --model.",
         )
         self.choice(
             "model",
@@ -300,11 +301,14 @@ def require_checkpoint(path: str | None, model: str | None) -> None:
         UserError: if there is none, it is of something else, or not of this `model`.
         OSError: if it cannot be opened.
     """
-    from srn_tf.checkpoints import archive, places, pytorch, tf1
+    from srn_tf.checkpoints import archive, keras_files, places, pytorch, tf1
 
     if path and (tf1.find(path) or pytorch.find(path)):
         return
     path = places.find(path or places.shipped(model))
+    if keras_files.is_one(path):
+        keras_files.configuration(path, model)
+        return
     header = archive.read_header(path)
     if model is not None and model != header["model"]:
         raise UserError(f"{path}: holds a model {header['model']}, not {model}")

@@ -23,14 +23,15 @@ SUMMARY = """writes a trained network for programs that do not have srn_tf.
     srn-export --checkpoint runs/color --output_path saved_model
     srn-export --checkpoint runs/color --format onnx --output_path deblur.onnx
 All formats take `image`, float32 [batch, height, width, 3] in [0, 1], of any size, and return
-`restored` of the same shape, not clipped. The SavedModel has another signature, serving_bytes: from
+`restored` of the same shape, not clipped; `hub` writes a folder that Keras, srn_tf and model hubs
+read. The SavedModel has another signature, serving_bytes: from
 `image_bytes`, a batch of encoded PNG or JPEG pictures, to `restored_bytes`, encoded PNG.
 """
 
 
 def define_flags() -> flags.FlagValues:
     define = Flags()
-    define.string("output_path", "folder (saved_model, openvino) or file (.onnx, .tflite).")
+    define.string("output_path", "folder (saved_model, openvino, hub) or file (.onnx, .tflite).")
     define.choice("format", EXPORT_FORMATS, "to write.", "saved_model")
     define.switch("overwrite", "replace an earlier export in --output_path.")
     define.checkpoint(MODELS)
@@ -44,7 +45,7 @@ def define_flags() -> flags.FlagValues:
         define.integer(
             side,
             "of the only size of pictures that the export is to take, one at a time; not for "
-            "saved_model. Default: any.",
+            "saved_model and hub. Default: any.",
             low=1,
         )
     define.device()

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import re
 
 from absl import flags
 
@@ -73,6 +74,7 @@ def define_flags() -> flags.FlagValues:
     define.real("minutes", "make the run as long as it can be in so many minutes.", 0.0, low=0.0)
     define.real("max_minutes", "save and stop after so many minutes; 0: no bound.", 0.0, low=0.0)
     define.choice("backend", BACKENDS, "what to train on; default: KERAS_BACKEND, or tensorflow.")
+    define.string("profile", "steps that TensorBoard's profiler looks at, as 100:110.")
     define.switch("xla", "compile with XLA, for GPUs; JAX always does.")
     define.device()
     define.integer("processes", "that make batches, on JAX; 0: as many as cores.", 0, 0, 1024)
@@ -246,10 +248,26 @@ def _require_run_folder(values: flags.FlagValues) -> None:
         places.require_new(values.run_dir)
 
 
+def _profiled_steps(text: str | None) -> tuple[int, int] | None:
+    """The first and the last step of START:END.
+
+    Raises:
+        UserError: for what is no such pair.
+    """
+    if not text:
+        return None
+    match = re.fullmatch(r"(\d{1,10}):(\d{1,10})", text, re.ASCII)
+    first, last = map(int, match.groups()) if match else (0, 0)
+    if not 1 <= first <= last:
+        raise UserError(f"--profile {text}: must be two steps, as 100:110")
+    return first, last
+
+
 def execute(values: flags.FlagValues) -> int:
     _refuse_contradictions(values)
     require(values, "run_dir")
     config = training_config(values)
+    profile = _profiled_steps(values.profile)
     _require_run_folder(values)
     if _backend(values) == "jax":
         start_jax(values.gpu)
@@ -257,7 +275,7 @@ def execute(values: flags.FlagValues) -> int:
         start_tensorflow(values.gpu, values.threads)
     from srn_tf.training.loop import train
 
-    options = {name: values[name].value for name in _LOOP}
+    options = {name: values[name].value for name in _LOOP} | {"profile": profile}
     feed = Feed(values.processes, values.device_data)
     ended_by = train(config, values.run_dir, feed=feed, **options)
     return 128 + ended_by if ended_by else 0  # as a shell says that a signal ended a program

@@ -5,6 +5,7 @@ configuration can be read, without starting Keras or TensorFlow.
 """
 
 import dataclasses
+import math
 
 from srn_tf import UserError
 from srn_tf.options import check_rules, check_types
@@ -290,6 +291,25 @@ def model_config(name: str, **overrides) -> NetworkConfig:
         if option not in fields:
             raise UserError(f"{name} has no option {option!r}; there are {', '.join(fields)}")
     return dataclasses.replace(MODELS[name], **overrides)
+
+
+# What makes a network larger or smaller, but not another.
+_SIZES = {"kernel_size", "widths", "width", "blocks", "norm"}
+
+
+def names_of(config: NetworkConfig) -> list[str]:
+    """The named models that a configuration is a variant of, the most alike first."""
+
+    def differences(name: str) -> tuple[float, float]:
+        other = MODELS[name]
+        if type(other) is not type(config):
+            return math.inf, math.inf
+        fields = [field.name for field in dataclasses.fields(config)]
+        differ = {field for field in fields if getattr(other, field) != getattr(config, field)}
+        return len(differ - _SIZES), len(differ & _SIZES)
+
+    names = sorted(MODELS, key=differences)
+    return [name for name in names if differences(name)[0] == differences(names[0])[0]]
 
 
 def to_json(config: NetworkConfig) -> dict:

@@ -1,7 +1,5 @@
 """The networks, on Keras alone: they run on its TensorFlow, JAX and PyTorch backends."""
 
-import keras
-
 from srn_tf.networks.configs import (
     MSCNNConfig,
     NetworkConfig,
@@ -41,8 +39,7 @@ def create_model(name: str, *, dtype: str = "float32", **overrides) -> MultiScal
 def create_model_from_config(config: NetworkConfig, *, dtype: str = "float32") -> MultiScaleNetwork:
     """The same from a configuration."""
     model = _NETWORKS[type(config)](config, dtype=dtype)
-    size = config.size_multiple
-    model(keras.ops.zeros((1, size, size, config.input_channels)))
+    model.build(model.any_picture)
     return model
 
 

@@ -7,25 +7,58 @@ in networks with a global residual, which start as the identity, the last of a b
 network start from zeros.
 """
 
+import inspect
+
 import keras
 from keras import ops
 
-from srn_tf.networks.configs import SRNConfig
+from srn_tf.networks.configs import NetworkConfig, SRNConfig, from_json, to_json
+
+register = keras.saving.register_keras_serializable("srn_tf")
 
 
 class Composite(keras.layers.Layer):
-    """A layer without variables of its own: its sublayers build themselves when first called.
+    """A layer made of layers, which see one another's results in their order, unless a subclass
+    says otherwise; it gives what it was given in shape, with the last one's channels.
 
-    Declared built from the start, because Keras would otherwise trace every composite at every
-    depth to find out; that takes longer than all else when a network is made.
+    A subclass keeps what its constructor takes under the same names: that is its configuration.
     """
 
-    def __init__(self, **kwargs):
-        super().__init__(**kwargs)
-        self.built = True
+    @property
+    def layers(self) -> list:
+        """Those it is made of, in their order, as a network's; `summary` shows them."""
+        return list(self._flatten_layers(include_self=False, recursive=False))
+
+    def get_config(self) -> dict:
+        names = inspect.signature(type(self).__init__).parameters.keys() - {"self", "kwargs"}
+        values = {name: getattr(self, name) for name in sorted(names)}
+        if isinstance(values.get("config"), NetworkConfig):
+            values["config"] = to_json(values["config"])
+        return super().get_config() | values
+
+    @classmethod
+    def from_config(cls, config: dict):
+        if "config" in config:
+            config = config | {"config": from_json(config["config"])}
+        return super().from_config(config)
+
+    def build(self, input_shape) -> None:
+        for layer in self.layers:
+            layer.build(input_shape)
+            input_shape = layer.compute_output_shape(input_shape)
+
+    def compute_output_shape(self, input_shape) -> tuple:
+        for layer in self.layers:
+            input_shape = layer.compute_output_shape(input_shape)
+        return tuple(input_shape)
+
+    def compute_output_spec(self, *args, **kwargs):
+        # Found by tracing: the shape above leaves out the states that some give beside a picture.
+        return keras.Operation.compute_output_spec(self, *args, **kwargs)
 
 
-class ChannelNorm(keras.layers.Layer):
+@register
+class ChannelNorm(Composite):
     """Each pixel divided by the root mean square of its channels, times a learnt factor a channel
     (Zhang and Sennrich, NeurIPS 2019). It depends on that pixel alone, so tiles can be restored."""
 
@@ -37,6 +70,7 @@ class ChannelNorm(keras.layers.Layer):
         return x * ops.cast(ops.rsqrt(square + 1e-6), x.dtype) * ops.cast(self.scale, x.dtype)
 
 
+@register
 class ResBlock(Composite):
     """conv-ReLU-conv, plus the input; no normalization and no ReLU after the sum (section 3.2).
 
@@ -51,7 +85,8 @@ class ResBlock(Composite):
         self, width: int, kernel_size: int, identity: bool = False, norm: bool = False, **kwargs
     ):
         super().__init__(**kwargs)
-        self.norm = ChannelNorm(name="norm", dtype=self.dtype_policy) if norm else None
+        self.width, self.kernel_size, self.identity, self.norm = width, kernel_size, identity, norm
+        self.normalize = ChannelNorm(name="norm", dtype=self.dtype_policy) if norm else None
         options = {"padding": "same", "dtype": self.dtype_policy}
         self.conv1 = keras.layers.Conv2D(
             width, kernel_size, activation="relu", name="conv1", **options
@@ -65,9 +100,10 @@ class ResBlock(Composite):
         )
 
     def call(self, x):
-        return x + self.conv2(self.conv1(self.norm(x) if self.norm else x))
+        return x + self.conv2(self.conv1(self.normalize(x) if self.norm else x))
 
 
+@register
 class PlainBlock(ResBlock):
     """The same two convolutions without the sum, a ReLU after each (SR-Flat and SR-ED, Table 1)."""
 
@@ -83,11 +119,13 @@ def _blocks(config: SRNConfig, level: int, names, dtype) -> list:
     return [block(width, config.kernel_size, name=name, **options) for name in names]
 
 
+@register
 class Encoder(Composite):
     """One strided convolution and some blocks a level; gives the features of every level."""
 
     def __init__(self, config: SRNConfig, **kwargs):
         super().__init__(**kwargs)
+        self.config = config
         self.levels = []
         for level, width in enumerate(config.widths, start=1):
             conv = keras.layers.Conv2D(
@@ -102,6 +140,12 @@ class Encoder(Composite):
             names = [f"enc{level}_{i + 2}" for i in range(config.blocks_of_levels[level - 1])]
             self.levels.append([conv, *_blocks(config, level, names, self.dtype_policy)])
 
+    def compute_output_shape(self, input_shape) -> list:
+        shapes = [tuple(input_shape)]
+        for conv, *_ in self.levels:
+            shapes.append(conv.compute_output_shape(shapes[-1]))
+        return shapes[1:]
+
     def call(self, x) -> list:
         """[batch, H, W, 2 * channels] -> features of each level, finest first."""
         features = []
@@ -112,6 +156,7 @@ class Encoder(Composite):
         return features
 
 
+@register
 class DoublingConv(keras.layers.Conv2DTranspose):
     """Transposed convolution, 4x4 with stride 2, in TensorFlow's SAME: doubles height and width.
 
@@ -125,6 +170,12 @@ class DoublingConv(keras.layers.Conv2DTranspose):
 
     def __init__(self, width: int, **kwargs):
         super().__init__(width, 4, strides=2, padding="same", **kwargs)
+
+    def get_config(self) -> dict:
+        config = super().get_config()
+        for fixed in ("kernel_size", "strides", "padding"):
+            del config[fixed]
+        return {"width": config.pop("filters"), **config}
 
     def call(self, x, training=False):
         if training:
@@ -152,11 +203,13 @@ def weights_of(config: SRNConfig) -> int:
     return 1 + config.candidates if config.candidates else 0
 
 
+@register
 class Decoder(Composite):
     """Blocks and a transposed convolution a level, plus the encoder's features of that level."""
 
     def __init__(self, config: SRNConfig, **kwargs):
         super().__init__(**kwargs)
+        self.config = config
         self.skips = config.stride == 2
         self.levels = []
         for level in range(len(config.widths), 0, -1):
@@ -199,6 +252,7 @@ class Decoder(Composite):
         return self.output_conv(x)
 
 
+@register
 class ConvLSTMCell(Composite):
     """Convolutional LSTM (Shi et al., NIPS 2015) that carries a state from scale to scale.
 
@@ -212,6 +266,7 @@ class ConvLSTMCell(Composite):
 
     def __init__(self, width: int, **kwargs):
         super().__init__(**kwargs)
+        self.width = width
         self.conv = keras.layers.Conv2D(
             4 * width,
             3,
@@ -220,6 +275,12 @@ class ConvLSTMCell(Composite):
             name="LSTM_conv",
             dtype=self.dtype_policy,
         )
+
+    def build(self, input_shape) -> None:
+        self.conv.build((*input_shape[:-1], 2 * self.width))
+
+    def compute_output_shape(self, input_shape) -> tuple:
+        return tuple(input_shape)
 
     def call(self, x, state=None):
         """x [batch, h, w, width], state (hidden, cell) of that shape or None -> (hidden, state)."""
@@ -231,16 +292,22 @@ class ConvLSTMCell(Composite):
         return hidden, (hidden, cell)
 
 
+@register
 class ConvRNNCell(Composite):
     """Plain convolutional RNN (Table 1): h' = tanh(conv3x3([x, h])), output conv3x3(h')."""
 
     def __init__(self, width: int, **kwargs):
         super().__init__(**kwargs)
+        self.width = width
         options = {"padding": "same", "dtype": self.dtype_policy}
         self.hidden_conv = keras.layers.Conv2D(
             width, 3, activation="tanh", name="hidden_conv", **options
         )
         self.output_conv = keras.layers.Conv2D(width, 3, name="output_conv", **options)
+
+    def build(self, input_shape) -> None:
+        self.hidden_conv.build((*input_shape[:-1], 2 * self.width))
+        self.output_conv.build(input_shape)
 
     def call(self, x, state=None):
         """x [batch, h, w, width], state (hidden,) of that shape or None -> (output, state)."""
@@ -249,11 +316,13 @@ class ConvRNNCell(Composite):
         return self.output_conv(hidden), (hidden,)
 
 
+@register
 class SumCell(Composite):
     """The least that is recurrent: h' = ReLU(conv3x3(x + h)), which is output and state."""
 
     def __init__(self, width: int, **kwargs):
         super().__init__(**kwargs)
+        self.width = width
         self.conv = keras.layers.Conv2D(
             width, 3, padding="same", activation="relu", name="conv", dtype=self.dtype_policy
         )
@@ -264,11 +333,13 @@ class SumCell(Composite):
         return hidden, (hidden,)
 
 
+@register
 class ConvCell(Composite):
     """A 3x3 convolution with ReLU in place of a recurrent cell (Table 1): it carries no state."""
 
     def __init__(self, width: int, **kwargs):
         super().__init__(**kwargs)
+        self.width = width
         self.conv = keras.layers.Conv2D(
             width, 3, padding="same", activation="relu", name="conv", dtype=self.dtype_policy
         )
@@ -277,11 +348,13 @@ class ConvCell(Composite):
         return self.conv(x), ()
 
 
+@register
 class NoCell(Composite):
     """Encoder and decoder joined directly, as in the authors' models gray and color."""
 
     def __init__(self, width: int, **kwargs):
         super().__init__(**kwargs)
+        self.width = width
 
     def call(self, x, state=None):
         return x, ()

@@ -44,7 +44,8 @@ def count_macs_of(model, height: int, width: int) -> int:
     for layer in model._flatten_layers():
         if isinstance(layer, keras.layers.Conv2D | keras.layers.Conv2DTranspose):
             layer.call = counting(layer)
-    model.compute_output_spec(keras.KerasTensor((1, height, width, model.config.input_channels)))
+    picture = keras.KerasTensor((1, height, width, model.config.input_channels))
+    keras.Operation.compute_output_spec(model, picture)  # by tracing
     return macs
 
 

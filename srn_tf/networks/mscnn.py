@@ -10,12 +10,13 @@ import keras
 from keras import ops
 
 from srn_tf.networks.configs import MSCNNConfig
-from srn_tf.networks.layers import Composite, ResBlock
+from srn_tf.networks.layers import Composite, ResBlock, register
 from srn_tf.networks.multiscale import MultiScaleNetwork
 
 MEAN = 0.5
 
 
+@register
 class MSCNN(MultiScaleNetwork):
     """The network of an MSCNNConfig; see `MultiScaleNetwork` for what goes in and comes out."""
 
@@ -30,6 +31,14 @@ class MSCNN(MultiScaleNetwork):
             for scale in scales[1:]
         ]
 
+    def build_step(self, scale: int, size: tuple) -> None:
+        channels = self.config.channels
+        self.bodies[scale].build((*size, self.config.input_channels + (channels if scale else 0)))
+        if scale:
+            batch, *sides = size
+            coarser = (side and side // 2 for side in sides)
+            self.enlargers[scale - 1].build((batch, *coarser, channels))
+
     def enlarge(self, scale: int, estimate, state):
         return ops.cast(self.enlargers[scale - 1](estimate - MEAN), "float32") + MEAN, state
 
@@ -39,11 +48,13 @@ class MSCNN(MultiScaleNetwork):
         return ops.cast(output, "float32") + MEAN, ()
 
 
+@register
 class Body(Composite):
     """A convolution, ResBlocks, and a convolution back to a picture; the two are linear."""
 
     def __init__(self, config: MSCNNConfig, **kwargs):
         super().__init__(**kwargs)
+        self.config = config
         options = {"padding": "same", "dtype": self.dtype_policy}
         size = config.kernel_size
         self.stages = [
@@ -61,6 +72,7 @@ class Body(Composite):
         return x
 
 
+@register
 class PixelShuffleConv(Composite):
     """Doubles height and width: a convolution to 4 * channels, and a pixel shuffle.
 
@@ -70,10 +82,14 @@ class PixelShuffleConv(Composite):
 
     def __init__(self, channels: int, kernel_size: int, **kwargs):
         super().__init__(**kwargs)
-        self.channels = channels
+        self.channels, self.kernel_size = channels, kernel_size
         self.conv = keras.layers.Conv2D(
             4 * channels, kernel_size, padding="same", name="conv", dtype=self.dtype_policy
         )
+
+    def compute_output_shape(self, input_shape) -> tuple:
+        batch, *sides, _ = input_shape
+        return (batch, *(side and 2 * side for side in sides), self.channels)
 
     def call(self, x):
         batch, height, width, _ = ops.shape(x)

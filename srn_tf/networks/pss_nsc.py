@@ -10,10 +10,11 @@ import keras
 from keras import ops
 
 from srn_tf.networks.configs import PSSNSCConfig
-from srn_tf.networks.layers import Composite, DoublingConv, ResBlock
+from srn_tf.networks.layers import Composite, DoublingConv, ResBlock, register
 from srn_tf.networks.multiscale import MultiScaleNetwork
 
 
+@register
 class PSSNSC(MultiScaleNetwork):
     """The network of a PSSNSCConfig; see `MultiScaleNetwork` for what goes in and comes out."""
 
@@ -51,6 +52,17 @@ class PSSNSC(MultiScaleNetwork):
             block(width, f"dec{level}_2") for level, width in enumerate(config.widths, start=1)
         )
 
+    def build_step(self, scale: int, size: tuple) -> None:
+        own = self.own[scale]
+        encoder = [own["enc1_1"], self.enc1_2, own["enc2_1"], self.enc2_2, own["enc3_1"]]
+        middle = [self.enc3_2, self.dec3_2]
+        decoder = [own["dec2_3"], self.dec2_2, own["dec1_3"], self.dec1_2, own["dec1_0"]]
+        shape = (*size, self.config.input_channels + self.config.channels)
+        for layer in (*encoder, *middle, *decoder):
+            if not layer.built:
+                layer.build(shape)
+            shape = layer.compute_output_shape(shape)
+
     def step(self, scale: int, blurred, estimate, state):
         own = self.own[scale]
         x = ops.concatenate([blurred, estimate], axis=-1)
@@ -67,6 +79,7 @@ def _twice(block, x):
     return block(block(x))
 
 
+@register
 class NestedBlock(Composite):
     """Four units f (conv-ReLU-conv), each of which sees the input and all results before it.
 
@@ -76,6 +89,7 @@ class NestedBlock(Composite):
 
     def __init__(self, width: int, **kwargs):
         super().__init__(**kwargs)
+        self.width = width
         self.units = [
             ResBlock(width, 3, name=f"d{i}", dtype=self.dtype_policy) for i in range(1, 5)
         ]

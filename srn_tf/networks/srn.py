@@ -10,7 +10,7 @@ The same three layers work at every scale, coarse to fine, unless `shared` is of
 from keras import ops
 
 from srn_tf.networks.configs import SRNConfig
-from srn_tf.networks.layers import CELLS, Composite, Decoder, Encoder, weights_of
+from srn_tf.networks.layers import CELLS, Composite, Decoder, Encoder, register, weights_of
 from srn_tf.networks.multiscale import MultiScaleNetwork
 from srn_tf.networks.pyramid import from_patches, to_patches
 
@@ -19,6 +19,7 @@ from srn_tf.networks.pyramid import from_patches, to_patches
 _START = 3.0
 
 
+@register
 class ScaleRecurrentNetwork(MultiScaleNetwork):
     """The network of a SRNConfig; see `MultiScaleNetwork` for what goes in and comes out."""
 
@@ -29,9 +30,16 @@ class ScaleRecurrentNetwork(MultiScaleNetwork):
             for i in range(1 if config.shared else config.scales)
         ]
 
+    def build_step(self, scale: int, size: tuple) -> None:
+        network = self._network(scale)
+        if not network.built:
+            network.build((*size, self.config.input_channels + self.config.channels))
+
+    def _network(self, scale: int):
+        return self.networks[0 if self.config.shared else scale]
+
     def step(self, scale: int, blurred, estimate, state):
-        network = self.networks[0 if self.config.shared else scale]
-        output, state = network(ops.concatenate([blurred, estimate], axis=-1), state)
+        output, state = self._network(scale)(ops.concatenate([blurred, estimate], axis=-1), state)
         output = ops.cast(output, "float32")
         if not self.config.residual:
             return output, state
@@ -54,12 +62,13 @@ class ScaleRecurrentNetwork(MultiScaleNetwork):
         return [v for network in self.networks for v in network.cell.trainable_variables]
 
 
+@register
 class ScaleNetwork(Composite):
     """Encoder, cell and decoder: what one scale runs."""
 
     def __init__(self, config: SRNConfig, **kwargs):
         super().__init__(**kwargs)
-        self.patch = config.patch
+        self.config, self.patch = config, config.patch
         self.encoder = Encoder(config, name="encoder", dtype=self.dtype_policy)
         self.cell = CELLS[config.recurrence](
             config.widths[-1],
@@ -67,6 +76,18 @@ class ScaleNetwork(Composite):
             dtype=self.dtype_policy,
         )
         self.decoder = Decoder(config, name="decoder", dtype=self.dtype_policy)
+
+    def build(self, input_shape) -> None:
+        batch, height, width, channels = input_shape
+        sides = (side and side // self.patch for side in (height, width))
+        patches = (batch, *sides, channels * self.patch**2)
+        self.encoder.build(patches)
+        code = self.encoder.compute_output_shape(patches)[-1]
+        self.cell.build(code)
+        self.decoder.build(code)
+
+    def compute_output_shape(self, input_shape) -> tuple:
+        return (*input_shape[:-1], self.config.channels + weights_of(self.config))
 
     def call(self, x, state=None):
         """[batch, H, W, input], state or None -> ([batch, H, W, channels (+ weights)], state)."""

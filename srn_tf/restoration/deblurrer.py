@@ -12,7 +12,9 @@ import tensorflow as tf
 from scipy import fft
 
 from srn_tf import UserError
-from srn_tf.checkpoints.load import load_model, locate, stamp
+from srn_tf.checkpoints import presets
+from srn_tf.checkpoints.load import load, load_model, locate, stamp
+from srn_tf.networks.configs import names_of
 from srn_tf.options import PRECISIONS
 from srn_tf.restoration.normalize import as_array, restore_any, restore_arrays
 from srn_tf.restoration.tiling import SMALLEST_TILE, restore_in_tiles
@@ -61,11 +63,12 @@ class Deblurrer:
             raise UserError(f"precision must be one of {names}, not {precision!r}")
         if tile is not None and tile < SMALLEST_TILE:
             raise UserError(f"tile must be at least {SMALLEST_TILE} pixels, not {tile}")
+        self._path, self._name = None, name
         if isinstance(checkpoint_or_model, str | pathlib.Path | None):
             precision = fastest_precision() if precision == "auto" else precision
             # Weights that do not learn can be stored as they are used: the same numbers, and no
             # casts with each picture, as a "mixed" policy has.
-            path = locate(checkpoint_or_model, name)
+            self._path = path = locate(checkpoint_or_model, name)
             self.model, self._steps = _load(path, stamp(path), precision, name)
         elif precision != "auto" or name is not None:
             what = "name" if name is not None else "precision"
@@ -75,6 +78,34 @@ class Deblurrer:
             self._steps = _compile_steps(self.model)
         self.precision = self.model.dtype_policy.compute_dtype
         self.tile = tile or _tile_for_memory()
+
+    @classmethod
+    def from_preset(cls, preset, **options) -> "Deblurrer":
+        """One with weights that have a name, which are fetched if they must be.
+
+        Args:
+            preset: a name of the registry, such as "color_lstm_residual"; `hf://user/name`; or a
+                folder of `save_to_preset`, or whatever else `Deblurrer` takes as a checkpoint.
+            **options: as for `Deblurrer`.
+
+        Raises:
+            UserError: if there is no such preset, it cannot be fetched, or as `Deblurrer`.
+        """
+        return cls(presets.locate(preset), **options)
+
+    def save_to_preset(self, folder) -> None:
+        """Writes a folder for a hub of models (see `checkpoints.hub`), in float32.
+
+        Raises:
+            UserError: if the folder exists.
+        """
+        from srn_tf.export import export, model_card
+
+        # A checkpoint is read anew: what is in use may have been rounded to bfloat16.
+        model, name, origin = self.model, names_of(self.model.config)[0], {}
+        if self._path:
+            name, model, origin = load(self._path, "float32", self._name)
+        export(model, folder, "hub", model_card(name, model, origin))
 
     def deblur(self, image):
         """The restored picture.

@@ -171,6 +171,12 @@ class JaxTrainer:
                 for variable, value in zip(variables, values, strict=True):
                     variable.assign(value.copy())  # the next step takes `value` itself
 
+    def start_profile(self, folder: str) -> None:
+        jax.profiler.start_trace(folder)
+
+    def stop_profile(self) -> None:
+        jax.profiler.stop_trace()
+
     def restore(self, pictures):
         return self._forward([variable.value for variable in self._variables[0]], pictures)
 

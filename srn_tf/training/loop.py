@@ -29,6 +29,7 @@ from srn_tf.options import PRECISIONS
 from srn_tf.progress import progress
 from srn_tf.training.config import Feed, TrainingConfig
 from srn_tf.training.optimizer import averaged, create_optimizer
+from srn_tf.training.profiler import Profiler
 from srn_tf.training.run_folder import RunFolder, diverged, length_of
 from srn_tf.training.signals import Signals
 from srn_tf.training.trial import Trial
@@ -97,6 +98,12 @@ class Trainer(typing.Protocol):
     def restart(self) -> None:
         """The variables of network and optimizer have been given other values, to go on from."""
 
+    def start_profile(self, folder: str) -> None:
+        """Begins to write what the devices do, for TensorBoard."""
+
+    def stop_profile(self) -> None:
+        """Writes it."""
+
     def restore(self, pictures):
         """The restored pictures, by the variables as they are."""
 
@@ -115,6 +122,7 @@ def train(
     max_minutes: float = 0.0,
     minutes: float = 0.0,
     xla: bool = False,
+    profile: tuple[int, int] | None = None,
     feed: Feed = ANY_FEED,
     log=print,
 ) -> int:
@@ -129,6 +137,8 @@ def train(
         log_every: steps between looks at the losses, which are then written and shown.
         max_minutes: save and stop after so long; 0 is no bound.
         xla: compile the network with XLA, for GPUs; JAX always does.
+        profile: the first and the last of the steps that TensorBoard's profiler looks at, which
+            writes into `run_dir`.
         minutes: give the run the length that it can have in so long, compilation and validations
             counted, by some steps on trial; 0: `config` says how long it is. A run that is resumed
             keeps the length it was given.
@@ -141,8 +151,8 @@ def train(
 
     Raises:
         UserError: if `run_dir` is in use, or of another configuration or data, or cannot be
-            written; if data cannot be used; if the devices cannot train it. What was learnt before
-            that is saved, if it can be.
+            written; if data cannot be used; if the devices cannot train it; if steps to be
+            profiled are not of this run. What was learnt before that is saved, if it can be.
         FloatingPointError: if the loss or the network's output is not finite. The last checkpoint
             stays.
         ConnectionError: if another worker was lost.
@@ -182,6 +192,7 @@ def train(
                 run.config = config
         max_steps = config.steps(len(source))
         first = _first_step(config, trainer, run, devices, resume)
+        profiler = Profiler(trainer, run_dir, profile if run else None, first, max_steps)
         if run:
             run.begin(first, devices.description)
             for note in source.notes:
@@ -196,7 +207,10 @@ def train(
         )
         batches = trainer.batches(config, source, first, max_steps, share, feed)
         deadline = started + 60 * (max_minutes or math.inf)
-        step, ended_by = _take_steps(batches, keeper, devices, first, max_steps, deadline)
+        with profiler:
+            step, ended_by = _take_steps(
+                batches, profiler.step, keeper, devices, first, max_steps, deadline
+            )
         if run:
             minutes = (time.monotonic() - started) / 60
             saved = f"saved in {run_dir}" if step else "nothing to save"
@@ -255,7 +269,13 @@ def _first_step(
 
 
 def _take_steps(
-    opened, keeper: "_Keeper", devices: Devices, first: int, max_steps: int, deadline: float
+    opened,
+    take_step: Callable,
+    keeper: "_Keeper",
+    devices: Devices,
+    first: int,
+    max_steps: int,
+    deadline: float,
 ) -> tuple[int, int]:
     """Takes the steps after `first`; gives the last one, and the signal that ended them or 0."""
     step, out_of_time, signalled = first, False, False
@@ -277,7 +297,7 @@ def _take_steps(
                 raise
             waiting = time.monotonic() - begun
             with devices.one_line_errors(keeper.config):
-                numbers = keeper.trainer.step(*batch)
+                numbers = take_step(step + 1, batch)
                 # All workers leave after the same step.
                 out_of_time, signalled = devices.total(
                     [time.monotonic() > deadline, signals.seen > 0]

@@ -1,8 +1,11 @@
 """The training losses (section 3.3 of the paper has the first), on any Keras backend."""
 
+import keras
 from keras import ops
 
+from srn_tf import UserError
 from srn_tf.networks.pyramid import pyramid
+from srn_tf.options import LOSSES
 
 _CHARBONNIER = 1e-3  # of a value in [0, 1]: below it the loss is round
 
@@ -51,3 +54,45 @@ def weighted_loss(losses, weights):
 def multi_scale_l2(sharp, outputs):
     """The loss of the paper, all weights 1: the sum of the scales' mean squared errors."""
     return sum(losses_of_scales(sharp, outputs))
+
+
+@keras.saving.register_keras_serializable("srn_tf")
+class MultiScaleLoss(keras.losses.Loss):
+    """The training loss of a network of this package, for its `compile`, which adds up the scales.
+
+    As `loss=[MultiScaleLoss()] * 3` it goes with `loss_weights`, what each of three scales counts.
+
+    Args:
+        kind, spectrum: as for `losses_of_scales`.
+        reduction, name, dtype: as for every loss of Keras.
+
+    Raises:
+        UserError: for an unknown kind.
+    """
+
+    def __init__(
+        self,
+        kind: str = "l2",
+        spectrum: float = 0.0,
+        reduction="sum_over_batch_size",
+        name: str = "multi_scale_loss",
+        dtype=None,
+    ):
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
+        if kind not in LOSSES:
+            raise UserError(f"kind must be one of {', '.join(LOSSES)}, not {kind!r}")
+        self.kind, self.spectrum = kind, spectrum
+
+    def call(self, y_true, y_pred):
+        """The loss of one scale.
+
+        Args:
+            y_true: the sharp picture at full size, [batch, height, width, channels] in [0, 1].
+            y_pred: the restored one, as large or smaller by a power of two.
+        """
+        stride = y_true.shape[1] // y_pred.shape[1]
+        target = ops.cast(y_true, "float32")[:, ::stride, ::stride]
+        return _loss(ops.cast(y_pred, "float32") - target, self.kind, self.spectrum)
+
+    def get_config(self) -> dict:
+        return super().get_config() | {"kind": self.kind, "spectrum": self.spectrum}

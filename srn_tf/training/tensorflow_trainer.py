@@ -151,6 +151,12 @@ class Trainer:
     def restart(self) -> None:
         pass
 
+    def start_profile(self, folder: str) -> None:
+        tf.profiler.experimental.start(folder)
+
+    def stop_profile(self) -> None:
+        tf.profiler.experimental.stop()
+
     def restore(self, pictures):
         return self.model(pictures)[-1]
 
