@@ -184,10 +184,13 @@ def _add_api(app: FastAPI, service: Service) -> None:
         }
 
     @app.get("/api/progress/{ticket}", summary="How far a picture is")
-    async def progress(ticket: typing.Annotated[str, Path(max_length=64)]) -> dict:
-        """`ahead`: how many wait before it; `share`: how much of it is done, 0 to 1."""
+    async def progress(ticket: typing.Annotated[str, Path(max_length=64)]) -> dict | None:
+        """`ahead`: how many wait before it; `share`: how much of it is done, 0 to 1.
+
+        null if no picture of this ticket is waiting or at work.
+        """
         if (order := service.orders.get(ticket)) is None:
-            raise HTTPException(404, "no picture of this ticket is waiting or at work")
+            return None
         return {"ahead": max(0, service.workers.ahead_of(order)), "share": order.share}
 
     @app.post(

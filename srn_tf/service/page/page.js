@@ -38,7 +38,7 @@ async function loadOffer() {
   offer = await (await ask("api/models")).json();
   $(".token").hidden = true;
   $("#method").replaceChildren(...offer.methods.map(({ name }) => new Option(name)));
-  $("#format").append(...offer.formats.map((name) => new Option(name)));
+  $("#format").append(...offer.formats.map((name) => new Option(name, name)));
   showMethod();
   work();
 }
@@ -66,10 +66,10 @@ async function follow(entry, ticket) {
   while (entry.state === "working") {
     await pause(POLL);
     const answer = await fetch(`api/progress/${ticket}`, { headers: authorization() }).catch(() => null);
-    if (!answer?.ok || entry.state !== "working") continue;
-    const { ahead, share } = await answer.json();
-    if (ahead) entry.show(`waiting, ${ahead} before it`);
-    else entry.show("restoring", share || undefined);
+    const known = answer?.ok && await answer.json();
+    if (!known || entry.state !== "working") continue;
+    if (known.ahead) entry.show(`waiting, ${known.ahead} before it`);
+    else entry.show("restoring", known.share || undefined);
   }
 }
 
@@ -92,7 +92,10 @@ async function restore(entry) {
     return;
   }
   if (request.status === 401) askForToken();
-  if (request.status !== 200) throw new Error(JSON.parse(await request.response.text()).error);
+  if (request.status !== 200) {
+    const { error } = JSON.parse(await request.response.text());
+    throw new Error(error.replace(/^picture: /, ""));  // its name is above it
+  }
   entry.notes = JSON.parse(request.getResponseHeader("Srn-Notes") ?? "[]");
   entry.result = request.response;
   entry.state = "done";
