@@ -22,26 +22,10 @@ from srn_tf import UserError
 from srn_tf.images.files import EXTENSIONS, format_of
 from srn_tf.images.picture import MAX_MEGAPIXELS, QUALITY
 from srn_tf.restoration.batch import deblur_files, explain
+from srn_tf.restoration.folder import Summary
 from srn_tf.restoration.jobs import Job
 
 _AT_ONCE = 16  # pictures that a worker is given: read, restored and written beside each other
-
-
-@dataclasses.dataclass
-class Summary:
-    """What became of a tree.
-
-    Attributes:
-        restored: how many pictures were.
-        there_before: how many had a result already.
-        notes: what is not as it was in the pictures, a line each.
-        errors: what failed, a line each.
-    """
-
-    restored: int = 0
-    there_before: int = 0
-    notes: list[str] = dataclasses.field(default_factory=list)
-    errors: list[str] = dataclasses.field(default_factory=list)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,8 +62,11 @@ def restore(
         workers: processes with a network each.
         num_gpus, num_cpus: of each worker.
         overwrite: whether to restore pictures again whose result is there.
-        address: of a Ray cluster; by default the one that runs or $RAY_ADDRESS names, else one is
-            begun on this machine.
+        address: of a Ray cluster, or "local", for which one is begun on this machine; by default
+            $RAY_ADDRESS, else local. Nothing where this process has joined one already.
+
+    Returns:
+        A Summary without scores and report.
         advance: called after each picture with its name.
 
     Raises:
@@ -129,8 +116,9 @@ def _start_ray(address: str | None, cpus: float) -> None:
     if ray.is_initialized():
         return
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to Ray's makers
-    if address or "RAY_ADDRESS" in os.environ:
-        ray.init(address=address, log_to_driver=False)
+    address = address or os.environ.get("RAY_ADDRESS", "local")
+    if address != "local":
+        ray.init(address, log_to_driver=False)
     else:
         # One more than the workers take, or nothing would be read.
         most = max(os.cpu_count(), math.ceil(cpus) + 1)

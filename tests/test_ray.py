@@ -63,7 +63,7 @@ def kill_a_worker(pids: list[int]) -> None:
         time.sleep(0.1)
 
 
-def test_a_tree_is_restored_though_a_worker_dies(cluster, tmp_path):
+def test_a_tree_is_restored_though_a_worker_dies(cluster, tmp_path, capsys):
     from srn_tf import ray
 
     model = srn_tf.create_model("color_lstm_residual", **SMALL)
@@ -95,8 +95,12 @@ def test_a_tree_is_restored_though_a_worker_dies(cluster, tmp_path):
     assert error.startswith("a/broken.png: not a picture that can be read")
     assert sorted(seen) == sorted([*contents(tmp_path / "expected"), "a/broken.png"])
 
-    again = ray.restore(str(source), target, options, workers=1)
-    assert (again.restored, again.there_before, len(again.errors)) == (0, count, 1)
+    capsys.readouterr()
+    words = f"--checkpoint={tmp_path}/model.npz", "--ray=local", f"--output_path={target}"
+    assert command.main([str(source), *words]) == 1
+    printed, errors = capsys.readouterr()
+    assert f"pictures deblurred: 0, in {target}; there before: {count} " in printed
+    assert errors.startswith("srn-test: a/broken.png: not a picture")
 
 
 def test_what_cannot_be_is_refused_before_ray_starts(tmp_path):
@@ -110,3 +114,18 @@ def test_what_cannot_be_is_refused_before_ray_starts(tmp_path):
         write_image(tmp_path / "in" / name, np.zeros((8, 8, 3), np.uint8))
     with pytest.raises(srn_tf.UserError, match="two pictures would have one name"):
         ray.restore(str(tmp_path / "in"), str(tmp_path / "out"), ray.Options(extension=".png"))
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["in", "--ray=local"], "--output_path is needed"),
+        (["in", "--ray=local", "-o=out", "--report"], "--report has no part beside --ray"),
+        (["in", "--ray=local", "-o=out", "--model=blind"], "--model blind has no part"),
+        (["in", "more", "--ray=local", "-o=out"], "with --ray there is one folder"),
+        (["s3://no-bucket/in", "--ray=local", "-o=out", "--checkpoint=no"], "no such checkpoint"),
+    ],
+)
+def test_mistakes_on_the_command_line(words, message, capsys):
+    assert command.main(words) == 1
+    assert message in capsys.readouterr().err

@@ -1,6 +1,7 @@
 """srn-test: deblurs pictures with a trained network, and scores them."""
 
 import contextlib
+import os
 import pathlib
 import sys
 import tempfile
@@ -14,6 +15,7 @@ from srn_tf.cli.command import (
     require,
     require_checkpoint,
     require_gpu,
+    require_packages,
     run,
     say,
     start_tensorflow,
@@ -42,7 +44,15 @@ For comparison, a classical deconvolution of a motion along a line that you know
 
 _PIPE = "-"  # standard input, or output
 _OF_PICTURES = ("sharp_path", "koehler_path", "report", "recursive", "format", "quality", "scores")
-_OF_MERGING = ("merge", "scores", "traceback")
+# What has a part beside these flags.
+_OF_MERGING = ("merge", "scores")
+_OF_RAY = (
+    *("ray", "ray_workers", "input_path", "output_path", "recursive", "overwrite", "format"),
+    *("quality", "max_megapixels", "checkpoint", "model", "precision", "tile", "batch_size", "gpu"),
+)
+
+
+_OF_RAY_OPTIONS = ("precision", "tile", "model", "quality", "max_megapixels", "batch_size")
 
 
 def define_flags() -> flags.FlagValues:
@@ -90,6 +100,11 @@ def define_flags() -> flags.FlagValues:
     define.string(
         "merge", "folder of the results of all shards: their scores and reports become one."
     )
+    define.string(
+        "ray",
+        "restore on a Ray cluster, at this address, or `local`: a folder, also s3:// or gs://.",
+    )
+    define.integer("ray_workers", "processes with a network each, on Ray.", 1, low=1)
     _define_network(define)
     define.device()
     return define.values
@@ -141,6 +156,8 @@ def execute(values: flags.FlagValues) -> int:
 
     if values.merge is not None:
         return _merge(values)
+    if values.ray is not None:
+        return _restore_on_ray(values)
     inputs = [*filter(None, [values.input_path]), *values.words]
     if values.datalist is not None:
         require(values, "datalist", "output_path")
@@ -363,13 +380,51 @@ def _print(summary, folder: pathlib.Path, output, shard, every_score: bool) -> N
         say(f"srn-test: {error}", sys.stderr)
 
 
+def _refuse_others(values: flags.FlagValues, flag: str, allowed) -> None:
+    """Raises UserError for a flag that would change nothing beside this one."""
+    for name in values:
+        if name not in (*allowed, "traceback", "words") and values[name].present:
+            raise UserError(f"--{name} has no part beside --{flag}")
+
+
+def _restore_on_ray(values: flags.FlagValues) -> int:
+    _refuse_others(values, "ray", _OF_RAY)
+    inputs = [*filter(None, [values.input_path]), *values.words]
+    require(values, "output_path")
+    if len(inputs) != 1:
+        raise UserError("with --ray there is one folder")
+    if not _has_network(values):
+        raise UserError(f"--model {values.model} has no part beside --ray")
+    require_packages("--ray", {"ray": "ray[data]"})
+    require_checkpoint(values.checkpoint, values.model)
+    from srn_tf import ray
+    from srn_tf.progress import progress
+
+    options = ray.Options(
+        values.checkpoint and os.path.abspath(values.checkpoint),
+        **{name: values[name].value for name in _OF_RAY_OPTIONS},
+        extension=values.format and f".{values.format}",
+    )
+    with progress("deblurring", None) as advance:
+        summary = ray.restore(
+            inputs[0],
+            values.output_path,
+            options,
+            workers=values.ray_workers,
+            num_gpus=int(values.gpu is not None and not values.gpu.startswith("-")),
+            overwrite=values.overwrite,
+            address=values.ray,
+            advance=advance,
+        )
+    _print(summary, None, values.output_path, None, False)
+    return FAILURE if summary.errors else 0
+
+
 def _merge(values: flags.FlagValues) -> int:
     from srn_tf.evaluation.scores import print_table
     from srn_tf.evaluation.shards import merge
 
-    for name in values:
-        if name not in _OF_MERGING and values[name].present:
-            raise UserError(f"--{name} has no part beside --merge")
+    _refuse_others(values, "merge", _OF_MERGING)
     if values.words:
         raise UserError(f"{values.words[0]}: an input has no part beside --merge")
     rows, means, report = merge(values.merge)
