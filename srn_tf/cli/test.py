@@ -383,8 +383,9 @@ def _print(summary, folder: pathlib.Path, output, shard, every_score: bool) -> N
 def _refuse_others(values: flags.FlagValues, flag: str, allowed) -> None:
     """Raises UserError for a flag that would change nothing beside this one."""
     for name in values:
-        if name not in (*allowed, "traceback", "words") and values[name].present:
-            raise UserError(f"--{name} has no part beside --{flag}")
+        given = values[name].name  # of a short one the long
+        if given not in (*allowed, "traceback", "words") and values[name].present:
+            raise UserError(f"--{given} has no part beside --{flag}")
 
 
 def _restore_on_ray(values: flags.FlagValues) -> int:

@@ -32,7 +32,7 @@ from srn_tf.service.worker import Draining, Order, Workers
 
 _LOG = logging.getLogger("srn_tf")
 _PIECE = 2**18  # bytes of an answer that are sent at once
-MEDIA_TYPES = {
+_MEDIA_TYPES = {
     **{"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp", "BMP": "image/bmp"},
     **{"TIFF": "image/tiff", "AVIF": "image/avif", "HEIF": "image/heic"},
 }
@@ -125,7 +125,9 @@ def create_app(service: Service) -> Guard:
         redoc_url=None,
     )
     _add_errors(app)
-    _add_api(app, service)
+    _add_facts(app, service)
+    _add_restore(app, service)
+    _add_preview(app, service)
     for address, (package, name, kind) in _PAGE.items():
         app.get(address, include_in_schema=False)(_file(package, name, kind))
     return Guard(app, service.config)
@@ -163,7 +165,7 @@ def _add_errors(app: FastAPI) -> None:
         return JSONResponse({"error": "a mistake of srn_tf's own; its log says where"}, 500)
 
 
-def _add_api(app: FastAPI, service: Service) -> None:
+def _add_facts(app: FastAPI, service: Service) -> None:
     @app.get("/api/health", summary="Whether the server works, and on how much")
     async def health() -> dict:
         if service.visits.draining:
@@ -193,6 +195,8 @@ def _add_api(app: FastAPI, service: Service) -> None:
             return None
         return {"ahead": max(0, service.workers.ahead_of(order)), "share": order.share}
 
+
+def _add_restore(app: FastAPI, service: Service) -> None:
     @app.post(
         "/api/restore",
         summary="Deblur a picture",
@@ -233,6 +237,8 @@ def _add_api(app: FastAPI, service: Service) -> None:
 
         return await _answer(service, request, order)
 
+
+def _add_preview(app: FastAPI, service: Service) -> None:
     @app.post(
         "/api/preview",
         summary="A picture as a PNG of 8 bits, for browsers that cannot show its format",
@@ -248,6 +254,8 @@ def _add_api(app: FastAPI, service: Service) -> None:
                 picture = read_picture(source, service.config.max_megapixels)
                 pixels = to_8_bit(picture.pixels)
                 write_picture(target, Picture(pixels, icc_profile=picture.icc_profile))
+                if visit.closed:
+                    target.unlink(missing_ok=True)
 
             await asyncio.get_running_loop().run_in_executor(service.readers, write)
             return target, []
@@ -361,7 +369,7 @@ class _FileAnswer(Response):
     """A file as an answer; when the client has it, or is gone, the visit is over."""
 
     def __init__(self, visit: Visit, path: pathlib.Path, notes: list[str], seconds: float):
-        super().__init__(media_type=MEDIA_TYPES[FORMATS[path.suffix]])
+        super().__init__(media_type=_MEDIA_TYPES[FORMATS[path.suffix]])
         self.headers["Content-Length"] = str(path.stat().st_size)
         self.headers["Content-Disposition"] = f'attachment; filename="restored{path.suffix}"'
         if notes:

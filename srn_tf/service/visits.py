@@ -96,6 +96,7 @@ class Visit:
         place: the file of what it brought; others of its files begin with this name.
         name: of the picture, as the client says, for messages alone.
         size: in bytes, of all its files.
+        closed: whether it is over, and a file that is written now nobody's.
     """
 
     def __init__(self, visits: Visits, place: pathlib.Path):
@@ -103,6 +104,7 @@ class Visit:
         self.place = place
         self.name = "picture"
         self.size = 0
+        self.closed = False
 
     def add(self, path: pathlib.Path) -> None:
         """Counts a file that was written; raises Refusal as `Visits.store`."""
@@ -112,6 +114,7 @@ class Visit:
 
     def close(self) -> None:
         """Removes its files, and makes room for another."""
+        self.closed = True
         for path in self.place.parent.glob(f"{self.place.name}.*"):
             path.unlink(missing_ok=True)
         self.place.unlink(missing_ok=True)

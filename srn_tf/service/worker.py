@@ -238,6 +238,8 @@ def _write(order: Order, picture, pixels, decision) -> None:
         if isinstance(pixels, Exception):
             raise pixels
         notes = write_restored(order.target, picture, pixels, decision, order.quality)
+        if order.abandoned:  # its files were removed, perhaps before this one was there
+            order.target.unlink(missing_ok=True)
         order.done.set_result(notes)
 
 

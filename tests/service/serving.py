@@ -10,7 +10,7 @@ import threading
 
 from helpers import TESTS
 
-SECONDS = 120  # that anything may take on a busy machine
+SECONDS = 300  # that anything may take on a busy machine
 
 
 class Server:
@@ -30,8 +30,12 @@ class Server:
         )
         lines = queue.Queue()
         threading.Thread(target=lambda: lines.put(self.process.stdout.readline())).start()
-        line = lines.get(timeout=SECONDS)
-        assert line.startswith("srn-serve: http://127.0.0.1:"), self.process.stderr.read()
+        try:
+            line = lines.get(timeout=SECONDS)
+            assert line.startswith("srn-serve: http://127.0.0.1:"), self.process.stderr.read()
+        except BaseException:
+            self.process.kill()
+            raise
         self.address = line.split()[1]
         self.port = int(self.address.rsplit(":", 1)[1])
 
