@@ -96,7 +96,7 @@ def restore(
     )
     restored = pictures.map_batches(
         _Worker,
-        fn_constructor_args=(root, output_uri, results, options),
+        fn_constructor_args=(root, output_uri, options),
         compute=ray.data.ActorPoolStrategy(size=workers),
         batch_size=_AT_ONCE,
         num_gpus=num_gpus,
@@ -128,10 +128,10 @@ def _start_ray(address: str | None, cpus: float) -> None:
 class _Worker:
     """A network in a process of its own; an actor of Ray."""
 
-    def __init__(self, root: str, output_uri: str, results: dict[str, str], options: Options):
+    def __init__(self, root: str, output_uri: str, options: Options):
         from srn_tf.restoration.deblurrer import Deblurrer, batch_size_here
 
-        self._root, self._results, self._options = root, results, options
+        self._root, self._options = root, options
         self._target, self._folder = _filesystem(output_uri)
         names = ("checkpoint", "precision", "tile", "model")
         self._deblurrer = Deblurrer(*(getattr(options, name) for name in names))
@@ -145,7 +145,7 @@ class _Worker:
             jobs = []
             for i, (name, content) in enumerate(zip(names, batch["bytes"], strict=True)):
                 source = pathlib.Path(folder, f"{i}{pathlib.Path(name).suffix}")
-                result = pathlib.Path(self._results[name])
+                result = pathlib.Path(self._result_name(name))
                 source.write_bytes(content)
                 jobs.append(Job(name, source, source.with_name(f"{i}.restored{result.suffix}")))
             rules = {
@@ -162,9 +162,12 @@ class _Worker:
             zip(("name", "notes", "error"), map(list, zip(*rows, strict=True)), strict=True)
         )
 
+    def _result_name(self, name: str) -> str:
+        return _result_name(name, self._options.extension)
+
     def _write(self, job: Job) -> None:
         """Whole or not at all: stores write so; in folders a name is given at the end."""
-        path = f"{self._folder}/{self._results[job.name]}"
+        path = f"{self._folder}/{self._result_name(job.name)}"
         local = isinstance(self._target, pyarrow.fs.LocalFileSystem)
         if local:
             self._target.create_dir(path.rpartition("/")[0], recursive=True)
