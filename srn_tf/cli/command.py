@@ -323,7 +323,7 @@ def start_tensorflow(gpu: str | None, threads: int) -> None:
         UserError: if `gpu` names none that is there.
     """
     require_gpu(gpu)
-    _require_packages("TensorFlow", {"tensorflow": "tensorflow"})
+    require_packages("TensorFlow", {"tensorflow": "tensorflow"})
     os.environ["KERAS_BACKEND"] = "tensorflow"  # inference and export are TensorFlow
     if gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu
@@ -350,7 +350,7 @@ _FOR_JAX = {
 }
 
 
-def _require_packages(what: str, packages: dict[str, str]) -> None:
+def require_packages(what: str, packages: dict[str, str]) -> None:
     """Raises UserError naming all packages that are not installed."""
     missing = [name for module, name in packages.items() if not importlib.util.find_spec(module)]
     if missing:
@@ -364,7 +364,7 @@ def start_jax(gpu: str | None) -> None:
         UserError: if JAX is not installed, cannot start, or `gpu` names none that is there.
     """
     os.environ["KERAS_BACKEND"] = "jax"
-    _require_packages("--backend jax", _FOR_JAX)
+    require_packages("--backend jax", _FOR_JAX)
     on_processor = gpu is not None and gpu.startswith("-")
     if on_processor:
         os.environ["JAX_PLATFORMS"] = "cpu"
