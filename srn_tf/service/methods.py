@@ -40,7 +40,8 @@ def available(checkpoint=None) -> dict[str, Method]:
     Raises:
         UserError: if there is no such checkpoint.
     """
-    shipped = sorted(places.SHIPPED.parent.glob("*.npz"), key=lambda path: path != places.SHIPPED)
+    best = places.shipped()
+    shipped = sorted(places.FOLDER.glob("*.npz"), key=lambda path: path != best)
     networks = {path.stem: path for path in shipped}
     if checkpoint is not None:
         name = pathlib.Path(checkpoint).resolve().stem
