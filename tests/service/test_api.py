@@ -380,6 +380,6 @@ def test_the_first_method_is_the_command_s_default():
     from srn_tf.checkpoints import places
     from srn_tf.service.methods import available
 
-    assert next(iter(available().values())).checkpoint == places.SHIPPED
+    assert next(iter(available().values())).checkpoint == places.shipped()
     with pytest.raises(srn_tf.UserError, match="no such checkpoint"):
         available("no/such")
