@@ -2,12 +2,11 @@
 
 import dataclasses
 
-import cv2
 import numpy as np
 
 from srn_tf.deconvolution import trust
 from srn_tf.deconvolution.colour import join, luma_of, split
-from srn_tf.deconvolution.deconvolve import ITERATIONS, deconvolve, noise
+from srn_tf.deconvolution.deconvolve import ITERATIONS, deconvolve, noise, softened
 from srn_tf.deconvolution.grid import (
     Parts,
     Window,
@@ -31,7 +30,6 @@ SIZE = 41  # of the largest kernel looked for, in pixels
 SIZES = 3, 80  # that may be asked for
 _LOCAL_ITERATIONS = 12  # of a deconvolution that begins as the whole picture's
 _FRAME_ITERATIONS = 3  # for a kernel that begins as that of the frame before
-_SOFTNESS = 0.5  # standard deviation, in pixels
 _SMALLEST = 32  # side of a picture that a kernel can be found in
 
 
@@ -105,17 +103,10 @@ def restore(picture: np.ndarray, options: Options = DEFAULTS) -> tuple[np.ndarra
     parts = Parts(*split(picture), np.zeros_like(luma))
     sharp, kernels = _deconvolve(parts, clipped, kernel, options.grid)
     weights = options.strength * trust.by_pixel(luma, sharp.residual, kernel)
-    restored = _softened(join(sharp.luma, sharp.colours).clip(0, 1))
+    restored = softened(join(sharp.luma, sharp.colours).clip(0, 1))
     restored = picture + weights[..., np.newaxis] * (restored - picture)
     words = f"kernel of {extent(kernel)} pixels, trusted on {(weights > 0.5).mean():.0%}"
     return restored, Decision(kernel, kernels, weights, words)
-
-
-def _softened(picture: np.ndarray) -> np.ndarray:
-    """As soft as sharp pictures of cameras are. The kernel found has this softness in it, so that
-    what is deconvolved by it is sharper than any picture (as Magain, Courbin and Sohy,
-    "Deconvolution with correct sampling", ApJ 1998, deconvolve to a given softness)."""
-    return cv2.GaussianBlur(picture, (0, 0), _SOFTNESS).reshape(picture.shape)
 
 
 def _as_it_is(picture: np.ndarray, kernel: np.ndarray | None, why: str):

@@ -145,7 +145,7 @@ class Deblurrer:
         """float32 [batch, height, width, channels] in [0, 1] from integers up to `peak`."""
         config = self.model.config
         if config.candidates and blurred.shape[-1] == config.channels:
-            blurred, peak = _with_candidates(blurred, peak), 1
+            return self._choose(blurred.astype(np.float32) / np.float32(peak), on_tile)
         height, width = blurred.shape[1:3]
         multiple = config.size_multiple
         margins = [(0, 0), (0, -height % multiple), (0, -width % multiple), (0, 0)]
@@ -163,6 +163,20 @@ class Deblurrer:
                 self._use_smaller_tiles(padded.shape)
         whole = restored[0] if len(restored) == 1 else np.concatenate(restored)
         return whole[:, :height, :width]
+
+    def _choose(self, pictures: np.ndarray, on_tile) -> np.ndarray:
+        """The same by a network that is given what deconvolution makes of the pictures, which are
+        float32 [batch, height, width, channels] in [0, 1]."""
+        from srn_tf.deconvolution.candidates import candidates
+
+        with fft.set_workers(len(os.sched_getaffinity(0))):
+            found = [candidates(picture) for picture in pictures]
+        stacks = [
+            np.concatenate([picture, *made.pictures], axis=-1, dtype=np.float32)
+            for picture, made in zip(pictures, found, strict=True)
+        ]
+        chosen = self._restore(np.stack(stacks), 1, on_tile)
+        return np.stack([made.improve(p) for made, p in zip(found, chosen, strict=True)])
 
     def _use_smaller_tiles(self, shape) -> None:
         """Halves the tile, from what of it these pictures filled.
@@ -186,17 +200,6 @@ def _load(path: pathlib.Path, stamp, precision: str, name: str | None) -> tuple:
     """The network of a checkpoint and its compiled steps; `stamp` tells what was written anew."""
     model = load_model(path, precision, name)
     return model, _compile_steps(model)
-
-
-def _with_candidates(blurred: np.ndarray, peak) -> np.ndarray:
-    """float32 [batch, height, width, channels] in [0, 1]: pictures, and what deconvolution makes of
-    each behind it."""
-    from srn_tf.deconvolution.candidates import candidates
-
-    pictures = blurred.astype(np.float32) / np.float32(peak)
-    with fft.set_workers(len(os.sched_getaffinity(0))):
-        stacks = [np.concatenate([p, *candidates(p)], axis=-1) for p in pictures]
-    return np.stack(stacks).astype(np.float32)
 
 
 def _compile_steps(model) -> list:
