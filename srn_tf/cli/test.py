@@ -298,9 +298,9 @@ def _create_deblurrer(values: flags.FlagValues):
         if values.kernel is not None:
             return ClassicalDeblurrer(values.model, read_kernel(values.kernel))
         return ClassicalDeblurrer(values.model, line_kernel(values.blur_length, values.blur_angle))
-    from srn_tf.restoration.deblurrer import Deblurrer
-
     start_tensorflow(values.gpu, values.threads)
+    from srn_tf.restoration.deblurrer import Deblurrer  # behind it, which loads TensorFlow quietly
+
     deblurrer = Deblurrer(values.checkpoint, values.precision, values.tile, _name(values))
     print(f"computing in {deblurrer.precision}", flush=True)
     return deblurrer

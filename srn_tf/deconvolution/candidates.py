@@ -17,7 +17,7 @@ from srn_tf.deconvolution.kernel import CLIPPED, best_crop, estimate_kernel, odd
 from srn_tf.deconvolution.threads import in_threads
 
 CANDIDATES, HINTS = 3, 1
-SIZE = 31  # of the largest kernel looked for, in pixels
+SIZE = 41  # of the largest kernel looked for, in pixels
 SMALLEST = 64  # side of a picture that a kernel can be found in
 _SHARE = 2 / 3  # of the trusted deconvolution, beside what the network chose
 _LOCAL_ITERATIONS = 12  # of a deconvolution that begins as the whole picture's
