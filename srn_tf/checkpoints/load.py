@@ -1,6 +1,7 @@
 """Networks from checkpoint files, ours and those of other programs."""
 
 import dataclasses
+import functools
 import hashlib
 import pathlib
 
@@ -106,14 +107,7 @@ def _load_foreign(source, path, dtype: str, name: str | None):
     def fitting() -> list[str]:
         """The models that have variables of just these names and shapes."""
         shapes = {stored: array.shape for stored, array in arrays.items()}
-        models = {
-            name: source.variables_by_stored_name(create_model(name)) for name in source.NAMES
-        }
-        return [
-            name
-            for name, variables in models.items()
-            if shapes == {stored: tuple(variable.shape) for stored, variable in variables.items()}
-        ]
+        return [name for name in source.NAMES if shapes == _stored_shapes(source, name)]
 
     if name is None:
         if not (names := fitting()):
@@ -129,6 +123,13 @@ def _load_foreign(source, path, dtype: str, name: str | None):
             raise UserError(f"{path}: holds the weights of {names[0]}, not of {name}") from error
         raise
     return name, model
+
+
+@functools.cache
+def _stored_shapes(source, name: str) -> dict[str, tuple]:
+    """The shapes of a model's variables by the names in its authors' files."""
+    variables = source.variables_by_stored_name(create_model(name))
+    return {stored: tuple(variable.shape) for stored, variable in variables.items()}
 
 
 def _foreign(path):
