@@ -33,7 +33,7 @@ def define_flags() -> flags.FlagValues:
     define.string(
         "checkpoint",
         "prefix of a TensorFlow 1 checkpoint (lstm, gray, color, pss_nsc), PyTorch file (mscnn), "
-        "checkpoint file or run folder.",
+        "checkpoint file (.npz, .keras, .weights.h5), run folder or hub folder.",
     )
     define.string("output", "file to write, ending in .npz.")
     define.choice("model", MODELS, "the model it must be; default: what fits.")

@@ -18,14 +18,14 @@ from srn_tf.training.losses import losses_of_scales, multi_scale_l2
 PHOTOS = str(TESTS.parent / "demo" / "pictures" / "sharp")
 # Every network, layer and cell is in one of them.
 NETWORKS = {
-    "lstm": {"kernel_size": 3, "widths": (2, 4), "blocks": 1, "norm": True},
-    "chooser": {"widths": (2, 4), "blocks": 1, "patch": 2},
-    "rnn": {"widths": (2, 4), "blocks": 1},
-    "sc": {"widths": (2, 4), "blocks": 1},
-    "gray": {"kernel_size": 1, "widths": (2, 4), "blocks": 1},
-    "sr_flat": {"widths": (2, 4), "blocks": 1},
-    "mscnn": {"kernel_size": 3, "width": 2, "blocks": 1},
-    "pss_nsc": {"widths": (2, 4, 6)},
+    "lstm": {"kernel_size": 3, "widths": (2, 4), "blocks": 1, "norm": True, "scales": 2},
+    "chooser": {"widths": (2, 4), "blocks": 1, "patch": 2, "scales": 2},
+    "rnn": {"widths": (2,), "blocks": 1, "scales": 2},
+    "sc": {"widths": (2,), "blocks": 1},
+    "gray": {"kernel_size": 1, "widths": (2, 4), "blocks": 1, "scales": 1},
+    "sr_flat": {"widths": (2, 4), "blocks": 1, "scales": 1},
+    "mscnn": {"kernel_size": 3, "width": 2, "blocks": 1, "scales": 2},
+    "pss_nsc": {"widths": (2, 4, 6), "scales": 2},
 }
 # What each backend does, in processes of its own.
 SAVE = """
@@ -64,7 +64,8 @@ if keras.backend.backend() == "jax":
     model.export({path!r} + "_export", input_signature=[one], verbose=False)
     import tensorflow as tf
     picture = np.random.default_rng(0).random((1, 32, 16, 3), np.float32)
-    (served,) = tf.saved_model.load({path!r} + "_export").serve(picture)
+    loaded = tf.saved_model.load({path!r} + "_export")
+    (served,) = loaded.serve(picture)
     np.testing.assert_allclose(served, model(picture)[-1], atol=1e-5)
     try:
         model.export({path!r} + "_any")
