@@ -179,7 +179,7 @@ def test_what_is_not_blurred_by_motion_comes_back(photo):
     pictures = {
         "sharp": sharp,
         "tiny blur": blurred(sharp, np.float32([[0, 0, 0], [1, 1, 1], [0, 0, 0]]) / 3)[0],
-        "out of focus": blurred(sharp, DISC)[0],
+        "out of focus": blurred(photo[:400, :400].astype(np.float32) / 255, DISC)[0],
         "flat": np.full((64, 64, 3), 0.5, np.float32),
         "white": np.ones((64, 64, 3), np.float32),
         "small": sharp[:20, :90],

@@ -121,7 +121,7 @@ def test_models_names_what_there_is(client):
     methods = {
         each["name"]: each["strength"] for each in client.get("/api/models").json()["methods"]
     }
-    assert list(methods)[:2] == ["small", "color_lstm_residual"]
+    assert list(methods)[:2] == ["small", "chooser"]
     assert methods["blind"]
     assert not methods["chooser"]
 
@@ -171,7 +171,7 @@ FILE = part('name="file"; filename="a.png"')
         (part('name="quality"', b"9") + b"--x--\r\n", FORM, {}, 400, "into the address, as ?qua"),
         (FILE + FILE + b"--x--\r\n", FORM, {}, 400, "there are several files"),
         (part('filename="../b"', b"?") + b"--x--\r\n", FORM, {}, 415, "../b: not a picture"),
-        (GOOD, {}, {"method": "best"}, 422, "method: must be one of small, color_lstm_residual"),
+        (GOOD, {}, {"method": "best"}, 422, "method: must be one of small, chooser"),
         (GOOD, {}, {"strength": 0.5}, 422, "strength: small has none"),
         (GOOD, {}, {"strength": 2, "method": "blind"}, 422, "strength: "),
         (GOOD, {}, {"format": "exe"}, 422, "format: "),
