@@ -29,7 +29,9 @@ def sharp(photo):
 CURVE = np.zeros((15, 15), np.float32)
 cv2.ellipse(CURVE, (7, 12), (6, 9), 0, 190, 330, 1.0)
 CURVE /= CURVE.sum()
-DISC = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (7, 7)).astype(np.float32)
+# A lens out of focus: a disc of radius 3.3, each pixel by its part of it.
+DISC = np.float32(np.hypot(*(np.indices((144, 144)) - 71.5)) < 16 * 3.3)
+DISC = cv2.resize(DISC, (9, 9), interpolation=cv2.INTER_AREA)
 DISC /= DISC.sum()
 
 
@@ -179,7 +181,7 @@ def test_what_is_not_blurred_by_motion_comes_back(photo):
     pictures = {
         "sharp": sharp,
         "tiny blur": blurred(sharp, np.float32([[0, 0, 0], [1, 1, 1], [0, 0, 0]]) / 3)[0],
-        "out of focus": blurred(photo[:400, :400].astype(np.float32) / 255, DISC)[0],
+        "out of focus": blurred(sharp, DISC)[0],
         "flat": np.full((64, 64, 3), 0.5, np.float32),
         "white": np.ones((64, 64, 3), np.float32),
         "small": sharp[:20, :90],
