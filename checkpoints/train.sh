@@ -7,7 +7,7 @@
 #   --val_photos FOLDER  others, to validate with; default: none
 #   --out FOLDER       made anew: pairs, run, weights.npz (half floats), curves.png where there is
 #                      matplotlib; after an interruption the same command goes on
-#   --minutes M        of all of it; default 10
+#   --minutes M        of all of it; default 10. With --max_steps=N behind -- the run is so long
 #   --network NAME     default fast; what follows -- goes to train.py as it is
 #   --backend B        jax or tensorflow; default: jax where there is no TensorFlow or a GPU that
 #                      JAX sees, else tensorflow
@@ -89,11 +89,12 @@ fi
 wait
 
 left=$("$python" -c "print(round(max(0.5, $minutes - ($SECONDS - $begun) / 60 - 0.2), 2))")
-say "training $network on $backend for $left minutes"
-resume=()
+length=(--minutes "$left") resume=()
+[[ " $*" == *" --max_steps"* ]] && length=()
 [ -d "$out/run" ] && resume=(--resume)
+say "training $network on $backend, ${length[*]:-$*}"
 "$python" "$here/train.py" --model "$network" --packed "$out/pairs.npz" "${held_out[@]}" \
-    --run_dir "$out/run" --backend "$backend" --minutes "$left" "${resume[@]}" \
+    --run_dir "$out/run" --backend "$backend" "${length[@]}" "${resume[@]}" \
     --flagfile "$here/checkpoints/recipe.flags" "${changed[@]}" "${larger[@]}" "$@"
 
 say "weights"
