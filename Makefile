@@ -1,17 +1,20 @@
-# `make demo` deblurs the pictures in demo/pictures; `make train-demo` trains a small network and shows
-# what it has learnt; `make test` runs the tests.
+# `make demo` deblurs the pictures in demo/pictures; `make serve` opens a page to drop pictures on;
+# `make train-demo` trains a small network and shows what it has learnt; `make test` runs the tests.
 
 PYTHON ?= $(shell for python in python3 python3.11 python3.12 python3.13; do \
     $$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null \
     && echo $$python && break; done)
 SEED ?= 1
 
-.PHONY: demo train-demo test clean
+.PHONY: demo train-demo serve test clean
 
 demo: .venv/installed
 	@echo "restoring the pictures of demo/pictures/blurred; look at demo/restored/report.html then"
 	.venv/bin/python test.py --input_path demo/pictures/blurred --sharp_path demo/pictures/sharp \
 	    --output_path demo/restored --report --overwrite
+
+serve: .venv/installed_serve
+	.venv/bin/srn-serve
 
 train-demo: .venv/installed
 	.venv/bin/python demo/train.py --seed $(SEED)
@@ -25,6 +28,10 @@ test: .venv/installed_dev
 	@echo "installing srn_tf and TensorFlow into .venv: some minutes"
 	$(PYTHON) -m venv .venv
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --editable .
+	touch $@
+
+.venv/installed_serve: .venv/installed
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --editable ".[serve]"
 	touch $@
 
 .venv/installed_dev: .venv/installed

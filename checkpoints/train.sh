@@ -12,16 +12,17 @@
 #   --backend B        jax or tensorflow; default: jax where there is no TensorFlow or a GPU that
 #                      JAX sees, else tensorflow
 #   --pairs N          default: 250 a core
+#   --val_pairs N      default: 64
 #   --python P         default python3
 #
 # Where there is no TensorFlow, `pip install jax keras absl-py opencv-python-headless pillow
 # simplejpeg scikit-image tifffile rich psutil filelock` is what it takes.
 set -euo pipefail
 
-photos="" val_photos="" out="" minutes=10 network=fast backend="" pairs="" python=python3
+photos="" val_photos="" out="" minutes=10 network=fast backend="" pairs="" val_pairs=64 python=python3
 while [ $# -gt 0 ]; do
     case "$1" in
-    --photos | --val_photos | --out | --minutes | --network | --backend | --pairs | --python)
+    --photos | --val_photos | --out | --minutes | --network | --backend | --pairs | --val_pairs | --python)
         [ $# -gt 1 ] || { echo "train.sh: $1 needs a value" >&2; exit 2; }
         declare "${1#--}=$2"
         shift 2
@@ -68,16 +69,21 @@ y.block_until_ready(); s = (time.perf_counter() - t) / 10
 print(f"== {jax.devices()[0].device_kind}: bfloat16 matmul {2 * len(x) ** 3 / s / 1e12:.2f} TFLOP/s")
 ' &
 fi
+# A network that chooses needs what deconvolution makes of a picture, which noise would be added to.
+blurred=() changed=()
+if [ "$network" = chooser ]; then
+    blurred=(--candidates --window=448) changed=(--noise=0)
+fi
 blur() { # photographs, store, pairs, seed
     [ -e "$2" ] || srn data blur --input_path "$1" --pack "$2" --count "$3" \
-        --seed "$4" --flagfile "$here/checkpoints/blur.flags"
+        --seed "$4" --flagfile "$here/checkpoints/blur.flags" "${blurred[@]}"
 }
 pairs=${pairs:-$((250 * $(nproc)))}
 say "blurring $pairs pairs on $(nproc) cores"
 blur "$photos" "$out/pairs.npz" "$pairs" 1
 held_out=()
 if [ -n "$val_photos" ]; then
-    blur "$val_photos" "$out/held_out.npz" 64 2
+    blur "$val_photos" "$out/held_out.npz" "$val_pairs" 2
     held_out=(--val_packed "$out/held_out.npz")
 fi
 wait
@@ -88,7 +94,7 @@ resume=()
 [ -d "$out/run" ] && resume=(--resume)
 "$python" "$here/train.py" --model "$network" --packed "$out/pairs.npz" "${held_out[@]}" \
     --run_dir "$out/run" --backend "$backend" --minutes "$left" "${resume[@]}" \
-    --flagfile "$here/checkpoints/recipe.flags" "${larger[@]}" "$@"
+    --flagfile "$here/checkpoints/recipe.flags" "${changed[@]}" "${larger[@]}" "$@"
 
 say "weights"
 rm -f "$out/weights.npz"

@@ -23,6 +23,7 @@ if typing.TYPE_CHECKING:  # what __getattr__ gives, for editors and type checker
     from srn_tf.networks.configs import MODELS
     from srn_tf.networks.configs import SRNConfig as ModelConfig
     from srn_tf.networks.create import create_model
+    from srn_tf.restoration.blind import BlindDeblurrer
     from srn_tf.restoration.deblurrer import Deblurrer
     from srn_tf.training import losses
 
@@ -46,6 +47,7 @@ _HOMES = {
     "ModelConfig": ("srn_tf.networks.configs", "SRNConfig"),
     "create_model": ("srn_tf.networks.create", "create_model"),
     "load_model": ("srn_tf.checkpoints.load", "load_model"),
+    "BlindDeblurrer": ("srn_tf.restoration.blind", "BlindDeblurrer"),
     "Deblurrer": ("srn_tf.restoration.deblurrer", "Deblurrer"),
     "SharpPairs": ("srn_tf.data.sharp_pairs", "SharpPairs"),
     "losses": ("srn_tf.training.losses", None),
@@ -54,6 +56,7 @@ _HOMES = {
 
 __all__ = [
     "MODELS",
+    "BlindDeblurrer",
     "Deblurrer",
     "ModelConfig",
     "SharpPairs",

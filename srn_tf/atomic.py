@@ -125,3 +125,17 @@ def atomic_folder(path, overwrite: bool = False):
             replaced.rename(path)
         for folder in (temporary, replaced):
             _remove(folder)
+
+
+@contextlib.contextmanager
+def temporary_folder(place):
+    """Gives a new folder in `place`, of this user alone; at the end it goes with all that is in it.
+
+    That of a process that was killed goes with the next one there.
+    """
+    folder = _temporary(pathlib.Path(place, "folder"))
+    try:
+        folder.mkdir(mode=0o700)
+        yield folder
+    finally:
+        _remove(folder)

@@ -58,9 +58,15 @@ def export(
 
     Raises:
         UserError: if the target exists, or has another ending than the format's; if the package
-            that writes the format is missing; if the format cannot express the model.
+            that writes the format is missing; if the format cannot express the model, or the
+            model needs more than a blurred picture.
     """
     output_path = pathlib.Path(output_path)
+    if model.config.candidates:
+        raise UserError(
+            "a network that chooses among deconvolutions of a picture cannot be exported alone; "
+            "test.py and Deblurrer run it"
+        )
     _check_target(output_path, format, overwrite)
     _require_space(output_path, model)
     if size and format in _ANY_SIZE:

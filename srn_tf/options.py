@@ -18,8 +18,12 @@ LOSSES = ("l2", "charbonnier")
 DECAYS = ("exponential", "polynomial", "cosine")
 # Deconvolutions to compare with; see `classical`.
 CLASSICAL = ("wiener", "richardson_lucy")
+# The best there is: the weights that come with the package, unless others are asked for.
+AUTO = "auto"
 # Deconvolution that finds the blur itself; see `blind`.
 BLIND = "blind"
+# What results can be asked to be, by extension; HEIC where its package is installed.
+PICTURE_FORMATS = ("png", "jpg", "webp", "bmp", "tiff", "avif", "heic")
 # The user's word for a precision, and Keras' dtype policy.
 PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
 # What a network is exported to, and the ending of the file; "" stands for a folder.

@@ -1,11 +1,15 @@
 """Shared by the tests: where they are, small networks and trainings, programs of their own."""
 
+import contextlib
 import dataclasses
 import json
+import multiprocessing
 import os
 import pathlib
+import resource
 import subprocess
 import sys
+import tempfile
 from fractions import Fraction
 
 import av
@@ -16,8 +20,14 @@ from srn_tf.networks.configs import model_config
 from srn_tf.training.config import TrainingConfig
 
 TESTS = pathlib.Path(__file__).resolve().parent
+_FORKS = multiprocessing.get_context("forkserver")
+_FORKS.set_forkserver_preload(["tensorflow", "cv2", "skimage.metrics"])
 # A network of the same shape that a test can afford.
 SMALL = {"kernel_size": 3, "widths": (4, 6, 8), "blocks": 1}
+# The least that has a state to carry on and a skip, for trainings: a step is traced op by op.
+LEAST = {"kernel_size": 3, "widths": (4, 6), "blocks": 1, "scales": 2}
+# Of "ss", where what is learnt does not matter: one scale, one level, one block.
+TINY = {"kernel_size": 1, "widths": (2,), "blocks": 1, "recurrence": "none"}
 
 
 def randomize(model, seed: int = 0, scale: float = 0.1) -> None:
@@ -45,10 +55,66 @@ def run_python(code: str, **environment) -> str:
     return result.stdout
 
 
+class Forked:
+    """Python code that runs in a process of its own, forked from one that has TensorFlow imported.
+
+    Attributes:
+        process: has pid, exitcode, is_alive and kill.
+
+    Args:
+        code: to run.
+        largest_file: that the system allows there, in bytes.
+        environment: variables beside those of this process.
+    """
+
+    def __init__(self, code: str, largest_file: int | None = None, **environment):
+        self._output = tempfile.NamedTemporaryFile()  # noqa: SIM115 - lives as long as this
+        arguments = (code, self._output.name, largest_file, environment)
+        self.process = _FORKS.Process(target=_run_forked, args=arguments)
+        self.process.start()
+
+    def wait(self, seconds: float = 1800) -> int:
+        """Waits for its end; gives its exit status, the negative number of a signal."""
+        self.process.join(seconds)
+        assert self.process.exitcode is not None, self.printed
+        return self.process.exitcode
+
+    @property
+    def printed(self) -> str:
+        return pathlib.Path(self._output.name).read_text()
+
+
+def _run_forked(code: str, output: str, largest_file: int | None, environment: dict) -> None:
+    os.environ.update(environment)
+    with open(output, "w") as file:
+        for stream in (1, 2):
+            os.dup2(file.fileno(), stream)
+    if largest_file:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
+    exec(code, {"__name__": "__main__"})
+
+
+def srn_train(words, networks=None) -> str:
+    """The code of a command srn-train.
+
+    Args:
+        words: its arguments.
+        networks: small ones under the names of large ones, for which the command has no flags.
+    """
+    return (
+        "import dataclasses, sys\n"
+        "from srn_tf.cli.train import main\n"
+        "from srn_tf.networks.configs import MODELS\n"
+        f"for name, network in {networks or {}!r}.items():\n"
+        "    MODELS[name] = dataclasses.replace(MODELS[name], **network)\n"
+        f"sys.exit(main({list(words)!r}))\n"
+    )
+
+
 def configuration(**changes) -> TrainingConfig:
     """A small training of six steps; `changes` as for `changed`."""
     data = DataConfig(sharp_path="unused", max_blur=4.0, crop_size=32)
-    network = model_config("color_lstm", **SMALL)
+    network = model_config("color_lstm", **LEAST)
     rates = {"lr": 1e-3, "end_lr": 1e-4}
     config = TrainingConfig("color_lstm", network, data, batch_size=2, max_steps=6, **rates)
     return changed(config, **changes)
@@ -62,9 +128,21 @@ def changed(config: TrainingConfig, **changes) -> TrainingConfig:
 
 
 def tiny(**changes) -> TrainingConfig:
-    """The same of a network that is traced at once: one scale, one block."""
-    network = model_config("ss", kernel_size=1, widths=(2, 2), blocks=1)
+    """The same of a network that is traced at once."""
+    network = model_config("ss", **TINY)
     return configuration(**{"model": "ss", "network": network, "crop_size": 16, **changes})
+
+
+@contextlib.contextmanager
+def eagerly():
+    """Steps are computed op by op in it: for one or a few of them, tracing costs more."""
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(True)
+    try:
+        yield
+    finally:
+        tf.config.run_functions_eagerly(False)
 
 
 def metrics(run_dir) -> list[dict]:

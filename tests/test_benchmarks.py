@@ -176,7 +176,9 @@ def test_the_forward_benchmark_and_its_peers_from_start_to_end(tmp_path):
         assert row["first"] > row["median"]
     assert openvino["ratio"] == pytest.approx(openvino["median"] / ours["median"], rel=1e-2)
     fastest = max(row["tflops"] for what, row in rows.items() if what.startswith("matmul"))
-    assert ours["of_matmul"] == pytest.approx(ours["tflops"] / fastest, abs=0.01)
+    # The rates are rounded to a thousandth.
+    rounding = 1e-3 / fastest
+    assert ours["of_matmul"] == pytest.approx(ours["tflops"] / fastest, abs=0.005 + rounding)
     assert results["command"].startswith("python benchmarks/network.py --models sr_edrb1")
     assert results["machine"]["cores"] == len(os.sched_getaffinity(0))
     assert results["complete"] and results["commit"]

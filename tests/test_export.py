@@ -335,6 +335,13 @@ def test_what_cannot_be_written_gets_one_line_and_nothing_is_lost(
     assert (tmp_path / "deblur.onnx").read_text() == "kept"
 
 
+def test_a_network_that_needs_deconvolutions_is_not_exported(tmp_path):
+    chooser = srn_tf.create_model("chooser", widths=(4, 4, 4), blocks=(1, 1, 1))
+    with pytest.raises(ValueError, match="chooses among deconvolutions of a picture cannot be"):
+        export(chooser, tmp_path / "new")
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(("format", "package"), [("onnx", "tf2onnx"), ("openvino", "openvino")])
 def test_a_missing_package_is_told_with_its_extra(tmp_path, monkeypatch, model, format, package):
     monkeypatch.setitem(sys.modules, package, None)

@@ -16,7 +16,7 @@ ORDER = (
     ("networks", "images", "deconvolution"),
     ("data", "checkpoints", "evaluation", "export"),
     ("restoration",),
-    ("training",),
+    ("training", "service", "ray"),
     ("cli",),
 )
 ROWS = {room: row for row, rooms in enumerate(ORDER) for room in rooms}

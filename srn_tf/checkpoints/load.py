@@ -1,13 +1,14 @@
 """Networks from checkpoint files, ours and those of other programs."""
 
 import dataclasses
+import functools
 import hashlib
 import pathlib
 
 from srn_tf import UserError
 from srn_tf.checkpoints import keras_files, pytorch, tf1
 from srn_tf.checkpoints.archive import assign, read, variables_by_path
-from srn_tf.checkpoints.places import SHIPPED, find
+from srn_tf.checkpoints.places import find, shipped
 from srn_tf.networks.create import create_model, create_model_from_config
 
 
@@ -17,8 +18,8 @@ def load_model(path=None, dtype: str = "float32", name: str | None = None):
     Args:
         path: a checkpoint file; a run folder, whose newest checkpoint is taken; a hub folder;
             Keras' .keras, or .weights.h5 with `name`; the prefix of a TensorFlow 1 checkpoint of
-            the authors'; or a PyTorch file of Nah et al. By default the weights that come with this
-            package.
+            the authors'; or a PyTorch file of Nah et al. By default the weights of that name
+            that come with this package, or the best of them.
         dtype: Keras dtype policy, such as "mixed_bfloat16".
         name: the model it must be; by default what the file says, or what fits it.
 
@@ -28,13 +29,13 @@ def load_model(path=None, dtype: str = "float32", name: str | None = None):
     return load(path, dtype, name)[1]
 
 
-def locate(path=None) -> pathlib.Path:
+def locate(path=None, name: str | None = None) -> pathlib.Path:
     """The file that `load_model` would read, or the prefix of a TensorFlow checkpoint.
 
     Raises:
         UserError: if there is none.
     """
-    path = path or SHIPPED
+    path = path or shipped(name)
     found = _foreign(path)
     return found[1] if found else find(path)
 
@@ -59,7 +60,7 @@ def load(path=None, dtype: str = "float32", name: str | None = None):
     Raises:
         UserError: as `load_model`.
     """
-    path = path or SHIPPED
+    path = path or shipped(name)
     if found := _foreign(path):
         name, model = _load_foreign(*found, dtype, name)
         return name, model, _origin(found[1])
@@ -106,14 +107,7 @@ def _load_foreign(source, path, dtype: str, name: str | None):
     def fitting() -> list[str]:
         """The models that have variables of just these names and shapes."""
         shapes = {stored: array.shape for stored, array in arrays.items()}
-        models = {
-            name: source.variables_by_stored_name(create_model(name)) for name in source.NAMES
-        }
-        return [
-            name
-            for name, variables in models.items()
-            if shapes == {stored: tuple(variable.shape) for stored, variable in variables.items()}
-        ]
+        return [name for name in source.NAMES if shapes == _stored_shapes(source, name)]
 
     if name is None:
         if not (names := fitting()):
@@ -129,6 +123,13 @@ def _load_foreign(source, path, dtype: str, name: str | None):
             raise UserError(f"{path}: holds the weights of {names[0]}, not of {name}") from error
         raise
     return name, model
+
+
+@functools.cache
+def _stored_shapes(source, name: str) -> dict[str, tuple]:
+    """The shapes of a model's variables by the names in its authors' files."""
+    variables = source.variables_by_stored_name(create_model(name))
+    return {stored: tuple(variable.shape) for stored, variable in variables.items()}
 
 
 def _foreign(path):

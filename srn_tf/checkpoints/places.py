@@ -1,4 +1,4 @@
-"""Where checkpoints lie: the one that comes with this package, those of a run, the newest.
+"""Where checkpoints lie: those that come with this package, those of a run, the newest.
 
 A run folder keeps its checkpoints in `checkpoints/step_<number>.npz`, a hub folder, as `hub` writes
 it, a network in `config.json` and `model.weights.h5`.
@@ -14,11 +14,27 @@ from srn_tf import UserError
 _HERE = pathlib.Path(__file__).parent.parent
 # In an installed package, and in a clone of the repository.
 _FOLDERS = (_HERE / "weights", _HERE.parent / "checkpoints")
-WEIGHTS = next(filter(pathlib.Path.is_dir, _FOLDERS), _FOLDERS[0])
-SHIPPED = WEIGHTS / "color_lstm_residual.npz"
+FOLDER = next(filter(pathlib.Path.is_dir, _FOLDERS), _FOLDERS[0])
+BEST = "chooser"  # the model whose weights are taken unless asked otherwise
+ALONE = "color_lstm_residual"  # the best that needs nothing but the blurred picture
 HUB_CONFIG, HUB_WEIGHTS = "config.json", "model.weights.h5"
 LOCK = ".lock"
 _NAME = re.compile(r"step_(\d+)\.npz")
+
+
+def shipped(name: str | None = None) -> pathlib.Path:
+    """The weights of a model that come with this package, by default of the best one.
+
+    Raises:
+        UserError: if there are none of this model.
+    """
+    path = FOLDER / f"{name or BEST}.npz"
+    if not path.is_file():
+        names = ", ".join(sorted(path.stem for path in FOLDER.glob("*.npz")))
+        raise UserError(
+            f"no weights of {name} come with srn_tf (of {names} they do): a checkpoint is needed"
+        )
+    return path
 
 
 def path_of_step(run_dir, step: int) -> pathlib.Path:

@@ -16,7 +16,7 @@ import urllib.request
 
 from srn_tf import UserError
 from srn_tf.atomic import atomic_file, atomic_folder
-from srn_tf.checkpoints.places import HUB_CONFIG, HUB_WEIGHTS, WEIGHTS
+from srn_tf.checkpoints.places import FOLDER, HUB_CONFIG, HUB_WEIGHTS
 
 HUB = "hf://"
 _HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*", re.ASCII)
@@ -33,7 +33,7 @@ def cache_folder() -> pathlib.Path:
 @functools.cache
 def registry() -> dict[str, dict]:
     """What is known of the weights that have a name."""
-    return json.loads((WEIGHTS / "registry.json").read_text(encoding="utf-8"))
+    return json.loads((FOLDER / "registry.json").read_text(encoding="utf-8"))
 
 
 def known(sha256: str | None) -> dict:
@@ -54,7 +54,7 @@ def locate(preset) -> pathlib.Path:
     if preset.startswith(HUB):
         return _of_hub(preset)
     if entry := registry().get(preset):
-        shipped = WEIGHTS / entry["file"]
+        shipped = FOLDER / entry["file"]
         return shipped if shipped.is_file() else _fetched(preset, entry)
     if not os.path.lexists(preset):
         names = ", ".join(registry())

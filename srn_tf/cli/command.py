@@ -86,18 +86,19 @@ class Flags:
         )
         self.integer("threads", "processor threads; 0: as many as cores.", 0, low=0, high=1024)
 
-    def checkpoint(self, models) -> None:
-        """Those of every command that uses a trained network."""
+    def checkpoint(self, models, more: str = "") -> None:
+        """Those of every command that uses a trained network; `more` is said of the models."""
         self.string(
             "checkpoint",
             "run folder (its newest checkpoint), hub folder, checkpoint file (.npz, .keras, "
             ".weights.h5), or prefix of a checkpoint of the authors'; default: the weights that "
-            "come with srn_tf.",
+            "come with srn_tf, the best or those of --model.",
         )
         self.choice(
             "model",
             models,
-            "the model the checkpoint must be; default: what it says, or what fits it.",
+            f"whose weights to take, or what the checkpoint must be{more}; default: the best that "
+            "comes with srn_tf, or what the checkpoint says.",
         )
 
 
@@ -304,7 +305,7 @@ def require_checkpoint(path: str | None, model: str | None) -> None:
 
     if path and (tf1.find(path) or pytorch.find(path)):
         return
-    path = places.find(path or places.SHIPPED)
+    path = places.find(path or places.shipped(model))
     if keras_files.is_one(path):
         keras_files.configuration(path, model)
         return
@@ -322,7 +323,7 @@ def start_tensorflow(gpu: str | None, threads: int) -> None:
         UserError: if `gpu` names none that is there.
     """
     require_gpu(gpu)
-    _require_packages("TensorFlow", {"tensorflow": "tensorflow"})
+    require_packages("TensorFlow", {"tensorflow": "tensorflow"})
     os.environ["KERAS_BACKEND"] = "tensorflow"  # inference and export are TensorFlow
     if gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu
@@ -349,7 +350,7 @@ _FOR_JAX = {
 }
 
 
-def _require_packages(what: str, packages: dict[str, str]) -> None:
+def require_packages(what: str, packages: dict[str, str]) -> None:
     """Raises UserError naming all packages that are not installed."""
     missing = [name for module, name in packages.items() if not importlib.util.find_spec(module)]
     if missing:
@@ -363,7 +364,7 @@ def start_jax(gpu: str | None) -> None:
         UserError: if JAX is not installed, cannot start, or `gpu` names none that is there.
     """
     os.environ["KERAS_BACKEND"] = "jax"
-    _require_packages("--backend jax", _FOR_JAX)
+    require_packages("--backend jax", _FOR_JAX)
     on_processor = gpu is not None and gpu.startswith("-")
     if on_processor:
         os.environ["JAX_PLATFORMS"] = "cpu"

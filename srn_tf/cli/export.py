@@ -58,14 +58,18 @@ def execute(values: flags.FlagValues) -> int:
     if None in size and any(size):
         raise UserError("--height and --width are needed together")
     require_gpu(values.gpu)
-    require_checkpoint(values.checkpoint, values.model)
+    from srn_tf.checkpoints import places
+
+    # Where no program of ours deconvolves its pictures, a network has to do without.
+    wanted = values.model or (None if values.checkpoint else places.ALONE)
+    require_checkpoint(values.checkpoint, wanted)
     require_writable(os.path.dirname(os.path.abspath(values.output_path)))
     start_tensorflow(values.gpu, values.threads)
     from srn_tf.checkpoints.load import load
     from srn_tf.export import export, model_card
 
     precision = PRECISIONS[values.precision]
-    name, model, origin = load(values.checkpoint, precision, values.model)
+    name, model, origin = load(values.checkpoint, precision, wanted)
     export(
         model,
         values.output_path,

@@ -50,7 +50,7 @@ def model_table() -> list[dict]:
     a colour picture.
     """
     from srn_tf.networks.create import create_model
-    from srn_tf.networks.macs import SIDE, count_macs_of
+    from srn_tf.networks.macs import macs_a_pixel_of
     from srn_tf.progress import progress
 
     rows = []
@@ -58,7 +58,7 @@ def model_table() -> list[dict]:
         for name, config in MODELS.items():
             model = create_model(name)
             parameters = model.count_params()
-            macs = count_macs_of(model, SIDE, SIDE) / SIDE**2  # a pixel
+            macs = macs_a_pixel_of(model)
             about, psnr, ssim, source = ABOUT[name]
             rows.append(
                 {

@@ -1,6 +1,7 @@
 """srn-test: deblurs pictures with a trained network, and scores them."""
 
 import contextlib
+import os
 import pathlib
 import sys
 import tempfile
@@ -14,12 +15,13 @@ from srn_tf.cli.command import (
     require,
     require_checkpoint,
     require_gpu,
+    require_packages,
     run,
     say,
     start_tensorflow,
 )
 from srn_tf.networks.configs import MODELS
-from srn_tf.options import BLIND, CLASSICAL, PRECISIONS
+from srn_tf.options import AUTO, BLIND, CLASSICAL, PICTURE_FORMATS, PRECISIONS
 
 SUMMARY = """deblurs pictures of any size and format, under the same file name.
 
@@ -36,13 +38,23 @@ The test set of GOPRO, from its list, with a network of your own:
 The benchmark of Köhler et al., against all ground truths of each picture:
     srn-test BlurryImages --output_path restored --checkpoint runs/color \\
         --koehler_path GroundTruth
+Without a network, by the blur found in each picture itself:
+    srn-test photos --output_path restored --model blind
 For comparison, a classical deconvolution of a motion along a line that you know:
     srn-test photos --output_path restored --model wiener --blur_length 9 --blur_angle 30
 """
 
-_FORMATS = ("png", "jpg", "webp", "bmp", "tiff", "avif", "heic")
 _PIPE = "-"  # standard input, or output
 _OF_PICTURES = ("sharp_path", "koehler_path", "report", "recursive", "format", "quality", "scores")
+# What has a part beside these flags.
+_OF_MERGING = ("merge", "scores")
+_OF_RAY = (
+    *("ray", "ray_workers", "input_path", "output_path", "recursive", "overwrite", "format"),
+    *("quality", "max_megapixels", "checkpoint", "model", "precision", "tile", "batch_size", "gpu"),
+)
+
+
+_OF_RAY_OPTIONS = ("precision", "tile", "model", "quality", "max_megapixels", "batch_size")
 
 
 def define_flags() -> flags.FlagValues:
@@ -61,7 +73,7 @@ def define_flags() -> flags.FlagValues:
     )
     define.switch("recursive", "look into the folders of a folder, too.")
     define.switch("overwrite", "restore again what has a result.")
-    define.choice("format", _FORMATS, "of the results; default: as the input.")
+    define.choice("format", PICTURE_FORMATS, "of the results; default: as the input.")
     define.integer("quality", "of JPEG, WebP, AVIF and HEIC, 1 to 100.", 95, low=1, high=100)
     define.choice("codec", ("h264", "hevc"), "of videos.", "h264")
     define.integer(
@@ -82,6 +94,19 @@ def define_flags() -> flags.FlagValues:
         "koehler_path",
         "folder of the ground truths of the benchmark of Köhler et al., to score by its protocol.",
     )
+    define.string(
+        "shard",
+        "restore only this part of the pictures, such as 3/16: every 16th of them by name, from "
+        "the third.",
+    )
+    define.string(
+        "merge", "folder of the results of all shards: their scores and reports become one."
+    )
+    define.string(
+        "ray",
+        "restore on a Ray cluster, at this address, or `local`: a folder, also s3:// or gs://.",
+    )
+    define.integer("ray_workers", "processes with a network each, on Ray.", 1, low=1)
     _define_network(define)
     define.device()
     return define.values
@@ -89,7 +114,11 @@ def define_flags() -> flags.FlagValues:
 
 def _define_network(define: Flags) -> None:
     """The flags of what restores: a network, or a classical method."""
-    define.checkpoint([*MODELS, BLIND, *CLASSICAL])
+    define.checkpoint(
+        [AUTO, *MODELS, BLIND, *CLASSICAL],
+        "; auto: the best; blind: no network, the blur is found in each picture; wiener and "
+        "richardson_lucy: it is known",
+    )
     define.choice(
         "precision",
         ("auto", *PRECISIONS),
@@ -131,6 +160,10 @@ def execute(values: flags.FlagValues) -> int:
     from srn_tf.images.video import EXTENSIONS
     from srn_tf.restoration.jobs import beside
 
+    if values.merge is not None:
+        return _merge(values)
+    if values.ray is not None:
+        return _restore_on_ray(values)
     inputs = [*filter(None, [values.input_path]), *values.words]
     if values.datalist is not None:
         require(values, "datalist", "output_path")
@@ -148,13 +181,21 @@ def execute(values: flags.FlagValues) -> int:
         return _deblur_pipe(values, inputs)
     output = values.output_path or beside(inputs)
     jobs = _find_jobs(values, pictures, output) if pictures or values.datalist else []
+    shard = None
+    if values.shard is not None:
+        from srn_tf.evaluation.shards import Shard
+
+        shard = Shard.parse(values.shard)
+        jobs = shard.of(jobs, lambda job: job.name)
     clips = _find_videos(values, videos, output, alone=not jobs)
     _check_network(values)
     _require_room(jobs, clips)
     if not values.output_path:
         say(f"results go to {output}")
     deblurrer = _create_deblurrer(values)
-    statuses = [_deblur_pictures(values, deblurrer, jobs, inputs, output)] if jobs else []
+    statuses = []
+    if jobs or shard:
+        statuses.append(_deblur_pictures(values, deblurrer, jobs, inputs, output, shard))
     statuses += [_deblur_video(values, deblurrer, *clip) for clip in clips]
     return max(statuses)
 
@@ -163,20 +204,26 @@ def _has_network(values: flags.FlagValues) -> bool:
     return values.model not in (BLIND, *CLASSICAL)
 
 
+def _name(values: flags.FlagValues) -> str | None:
+    """Of the network; None: what the checkpoint says, or the best one."""
+    return None if values.model == AUTO else values.model
+
+
 def _refuse_what_has_no_part(values: flags.FlagValues, inputs, videos, piped: bool) -> None:
     """Raises UserError for a flag that would change nothing."""
     method = "a network" if _has_network(values) else f"--model {values.model}"
     rules = [
         (not _has_network(values), method, ("checkpoint", "precision", "tile", "batch_size")),
+        (values.model == AUTO, f"--model {AUTO}", ("checkpoint",)),
         (values.model != BLIND, method, ("blur_size", "strength")),
         (values.model not in CLASSICAL, method, ("kernel", "blur_length", "blur_angle")),
         (values.kernel is not None, "--kernel", ("blur_length", "blur_angle")),
         (values.datalist, "--datalist", ("sharp_path", "recursive", "koehler_path")),
         (not values.datalist, "--input_path", ("data_root",)),
         (values.koehler_path, "--koehler_path", ("sharp_path",)),
-        (videos, "a video", (*_OF_PICTURES, "max_megapixels", "batch_size")),
+        (videos, "a video", (*_OF_PICTURES, "shard", "max_megapixels", "batch_size")),
         (not videos, "pictures", ("codec", "crf")),
-        (piped, "standard input or output", (*_OF_PICTURES[:4], "datalist", "overwrite")),
+        (piped, "standard input or output", (*_OF_PICTURES[:4], "datalist", "overwrite", "shard")),
     ]
     for applies, what, others in rules:
         # Beside pictures, what is theirs has a part.
@@ -196,7 +243,7 @@ def _check_network(values: flags.FlagValues) -> None:
 
     if values.tile is not None and values.tile < SMALLEST_TILE:
         raise UserError(f"tile must be at least {SMALLEST_TILE} pixels, not {values.tile}")
-    require_checkpoint(values.checkpoint, values.model)
+    require_checkpoint(values.checkpoint, _name(values))
 
 
 def _find_jobs(values: flags.FlagValues, inputs, output) -> list:
@@ -251,10 +298,10 @@ def _create_deblurrer(values: flags.FlagValues):
         if values.kernel is not None:
             return ClassicalDeblurrer(values.model, read_kernel(values.kernel))
         return ClassicalDeblurrer(values.model, line_kernel(values.blur_length, values.blur_angle))
-    from srn_tf.restoration.deblurrer import Deblurrer
-
     start_tensorflow(values.gpu, values.threads)
-    deblurrer = Deblurrer(values.checkpoint, values.precision, values.tile, values.model)
+    from srn_tf.restoration.deblurrer import Deblurrer  # behind it, which loads TensorFlow quietly
+
+    deblurrer = Deblurrer(values.checkpoint, values.precision, values.tile, _name(values))
     print(f"computing in {deblurrer.precision}", flush=True)
     return deblurrer
 
@@ -262,9 +309,9 @@ def _create_deblurrer(values: flags.FlagValues):
 def _batch_size(values: flags.FlagValues) -> int:
     if values.batch_size or not _has_network(values):
         return values.batch_size or 1
-    import tensorflow as tf
+    from srn_tf.restoration.deblurrer import batch_size_here
 
-    return 8 if tf.config.list_physical_devices("GPU") else 1
+    return batch_size_here()
 
 
 def _deblur_pipe(values: flags.FlagValues, inputs) -> int:
@@ -302,12 +349,13 @@ def _deblur_pipe(values: flags.FlagValues, inputs) -> int:
     return 0
 
 
-def _deblur_pictures(values: flags.FlagValues, deblurrer, jobs, inputs, output) -> int:
+def _deblur_pictures(values: flags.FlagValues, deblurrer, jobs, inputs, output, shard) -> int:
     from srn_tf.restoration.folder import restore_folder
     from srn_tf.restoration.jobs import names_a_picture
 
     name = pathlib.Path(values.datalist or inputs[0]).resolve().name
-    folder = jobs[0].target.parent if names_a_picture(output) else pathlib.Path(output)
+    folder = pathlib.Path(output)
+    folder = folder.parent if names_a_picture(output) else folder
     summary = restore_folder(
         deblurrer,
         jobs,
@@ -318,17 +366,19 @@ def _deblur_pictures(values: flags.FlagValues, deblurrer, jobs, inputs, output) 
         batch_size=_batch_size(values),
         report_title=f"{name}, deblurred" if values.report else None,
         koehler_path=values.koehler_path,
+        shard=shard,
     )
-    _print(summary, folder, output, values.scores == "all")
+    _print(summary, folder, output, shard, values.scores == "all")
     return FAILURE if summary.errors else 0
 
 
-def _print(summary, folder: pathlib.Path, output, every_score: bool) -> None:
+def _print(summary, folder: pathlib.Path, output, shard, every_score: bool) -> None:
     from srn_tf.evaluation.scores import print_table
 
     if summary.scores:
         print_table(summary.scores, summary.means, every_score)
-        say(f"scores in {folder / 'scores.csv'} and scores.json")
+        csv = "scores.csv" if shard is None else shard.name("scores.csv")
+        say(f"scores in {folder / csv} and {csv.removesuffix('csv')}json")
     if summary.report:
         say(f"report in {summary.report}")
     for note in summary.notes:
@@ -340,6 +390,63 @@ def _print(summary, folder: pathlib.Path, output, every_score: bool) -> None:
     )
     for error in summary.errors:
         say(f"srn-test: {error}", sys.stderr)
+
+
+def _refuse_others(values: flags.FlagValues, flag: str, allowed) -> None:
+    """Raises UserError for a flag that would change nothing beside this one."""
+    for name in values:
+        given = values[name].name  # of a short one the long
+        if given not in (*allowed, "traceback", "words") and values[name].present:
+            raise UserError(f"--{given} has no part beside --{flag}")
+
+
+def _restore_on_ray(values: flags.FlagValues) -> int:
+    _refuse_others(values, "ray", _OF_RAY)
+    inputs = [*filter(None, [values.input_path]), *values.words]
+    require(values, "output_path")
+    if len(inputs) != 1:
+        raise UserError("with --ray there is one folder")
+    if not _has_network(values):
+        raise UserError(f"--model {values.model} has no part beside --ray")
+    require_packages("--ray", {"ray": "ray[data]"})
+    require_checkpoint(values.checkpoint, values.model)
+    from srn_tf import ray
+    from srn_tf.progress import progress
+
+    options = ray.Options(
+        values.checkpoint and os.path.abspath(values.checkpoint),
+        **{name: values[name].value for name in _OF_RAY_OPTIONS},
+        extension=values.format and f".{values.format}",
+    )
+    with progress("deblurring", None) as advance:
+        summary = ray.restore(
+            inputs[0],
+            values.output_path,
+            options,
+            workers=values.ray_workers,
+            num_gpus=int(values.gpu is not None and not values.gpu.startswith("-")),
+            overwrite=values.overwrite,
+            address=values.ray,
+            advance=advance,
+        )
+    _print(summary, None, values.output_path, None, False)
+    return FAILURE if summary.errors else 0
+
+
+def _merge(values: flags.FlagValues) -> int:
+    from srn_tf.evaluation.scores import print_table
+    from srn_tf.evaluation.shards import merge
+
+    _refuse_others(values, "merge", _OF_MERGING)
+    if values.words:
+        raise UserError(f"{values.words[0]}: an input has no part beside --merge")
+    rows, means, report = merge(values.merge)
+    if rows:
+        print_table(rows, means, values.scores == "all")
+        say(f"scores in {pathlib.Path(values.merge, 'scores.csv')} and scores.json")
+    if report:
+        say(f"report in {report}")
+    return 0
 
 
 def _deblur_video(values: flags.FlagValues, deblurrer, source, target) -> int:

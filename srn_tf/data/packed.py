@@ -128,7 +128,7 @@ class _Drawn:
     def read(self, position: int) -> tuple[np.ndarray, ...]:
         rng = np.random.default_rng([self._seed, position])
         blurred, sharp = self._source.example(self._index(position), rng)
-        found = candidates(np.float32(blurred) / 255) if self._with_candidates else []
+        found = candidates(np.float32(blurred) / 255).pictures if self._with_candidates else []
         return (blurred, *(np.rint(255 * picture).astype(np.uint8) for picture in found), sharp)
 
 

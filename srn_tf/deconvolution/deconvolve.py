@@ -9,6 +9,7 @@ weights w are zero beyond the edge, small where no picture explains B (Cho, Wang
 outliers in non-blind image deconvolution", ICCV 2011), and where B was cut off, k * S may be more.
 """
 
+import cv2
 import numpy as np
 from scipy import fft
 
@@ -22,6 +23,7 @@ _RHO_V = 10
 _RHO_U = 0.1
 _OUTLIER = 4.0  # times sigma
 _LOWEST_OUTLIER = 0.02
+_SOFTNESS = 0.5  # standard deviation, in pixels
 
 
 def noise(picture: np.ndarray) -> float:
@@ -83,6 +85,16 @@ def deconvolve(
         sharp = fft.irfft2(spectrum, size)
         reblurred = fft.irfft2(otf * spectrum, size)
     return sharp[..., :height, :width], (reblurred - blurred)[..., :height, :width]
+
+
+def softened(picture: np.ndarray) -> np.ndarray:
+    """As soft as sharp pictures of cameras are, [height, width, channels].
+
+    The kernel found has this softness in it, so that what is deconvolved by it is sharper than any
+    picture (as Magain, Courbin and Sohy, "Deconvolution with correct sampling", ApJ 1998,
+    deconvolve to a given softness).
+    """
+    return cv2.GaussianBlur(picture, (0, 0), _SOFTNESS).reshape(picture.shape)
 
 
 def _trusted(residual: np.ndarray, sigma: float) -> np.ndarray:

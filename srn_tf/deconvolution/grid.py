@@ -9,10 +9,12 @@ import math
 from typing import NamedTuple
 
 import numpy as np
+from scipy import fft
 
 from srn_tf.deconvolution.colour import half_kernel
 from srn_tf.deconvolution.deconvolve import deconvolve
 from srn_tf.deconvolution.kernel import best_crop, energies, refine_kernel
+from srn_tf.deconvolution.threads import in_threads
 
 # Sides in pixels.
 _CELL = 320  # of the windows of the grid, which overlap by half, unless there would be too many
@@ -123,17 +125,27 @@ def deconvolve_windows(
         start: Parts, a first estimate.
     """
     result = Parts(*(np.zeros_like(part) for part in picture))
-    for window, kernel in zip(windows, kernels, strict=True):
-        at, half, _ = window.places
-        begin = (start.luma[at], start.colours[half]) if start else (None, None)
-        luma, residual = deconvolve(
-            picture.luma[at], kernel, clipped[at], sigma, iterations, begin[0]
-        )
-        result.luma[at] += window.weights * luma
-        result.residual[at] += window.weights * residual
-        if len(picture.colours):
-            colours, _ = deconvolve(
-                *(picture.colours[half], half_kernel(kernel), None, sigma / 2, iterations, begin[1])
-            )
-            result.colours[half] += window.weights[::2, ::2] * colours
+
+    def luma_of(window, kernel):
+        at = window.places.luma
+        begin = start.luma[at] if start else None
+        return deconvolve(picture.luma[at], kernel, clipped[at], sigma, iterations, begin)
+
+    def colours_of(window, kernel):
+        at = window.places.colours
+        begin = start.colours[at] if start else None
+        kernel = half_kernel(kernel)
+        return deconvolve(picture.colours[at], kernel, None, sigma / 2, iterations, begin)
+
+    # A few windows at once, because all of them would take much memory.
+    pairs, at_once = list(zip(windows, kernels, strict=True)), fft.get_workers()
+    for some in (pairs[i : i + at_once] for i in range(0, len(pairs), at_once)):
+        works = [(luma_of, *pair) for pair in some]
+        works += [(colours_of, *pair) for pair in some if len(picture.colours)]
+        found = in_threads(lambda work: work[0](*work[1:]), works)
+        for (window, _), (luma, residual) in zip(some, found, strict=False):
+            result.luma[window.places.luma] += window.weights * luma
+            result.residual[window.places.luma] += window.weights * residual
+        for (window, _), (colours, _) in zip(some, found[len(some) :], strict=False):
+            result.colours[window.places.colours] += window.weights[::2, ::2] * colours
     return result

@@ -14,6 +14,7 @@ import numpy as np
 from scipy import fft
 
 from srn_tf.deconvolution import fourier
+from srn_tf.deconvolution.threads import in_threads
 
 RATIO = math.sqrt(0.5)  # of the sizes of neighbouring levels of the pyramid
 SMALLEST = 5  # size of the kernel at the coarsest level
@@ -21,6 +22,9 @@ ITERATIONS = 5  # a level
 CLIPPED = 0.985  # values from here on may have been cut off
 CROP = 512  # side of the part of a picture that a kernel is estimated from
 
+# How many kernels go on from a level: one that began in the wrong direction may end where it
+# explains less.
+_KEPT = {3: 2, 0: 1}
 _SPARSITY = (2e-2, 3e-4)  # lambda of the L0 penalty, at the first and the last iteration of a level
 _BETA_STEP = 4.0
 _EDGE = 1 / 255  # differences from here on count in the energy
@@ -47,10 +51,14 @@ def estimate_kernel(luma: np.ndarray, size: int, clipped: np.ndarray | None = No
     """
     if clipped is None:
         clipped = luma >= CLIPPED
-    kernel = None
-    for i in range(_levels(size), -1, -1):
-        kernel = _climb(luma, clipped, size, kernel, i)
-    return kernel
+    levels = [_level(luma, clipped, size, i) for i in range(_levels(size) + 1)]
+    kernels = _starts(levels[-1].size)
+    for i, level in reversed(list(enumerate(levels))):
+        kernels = [_resized(kernel, level.size) for kernel in kernels]
+        kernels = in_threads(level.refine, kernels, [ITERATIONS] * len(kernels))
+        if i in _KEPT:
+            kernels = sorted(kernels, key=lambda k: level.energy(k, _SPARSITY[1]))[: _KEPT[i]]
+    return kernels[0]
 
 
 def refine_kernel(
@@ -76,15 +84,14 @@ def _level(luma: np.ndarray, clipped: np.ndarray, size: int, i: int) -> "_Level"
     return _Level(luma, clipped > 0, odd(size * RATIO**i))
 
 
-def _climb(luma, clipped, size: int, kernel: np.ndarray | None, i: int) -> np.ndarray:
-    """The kernel of level i from that of level i + 1."""
-    level = _level(luma, clipped, size, i)
-    if kernel is None:
-        kernel = np.zeros((level.size, level.size), np.float32)
-        kernel[level.size // 2, level.size // 2 : level.size // 2 + 2] = 0.5
-    else:
-        kernel = _resized(kernel, 1 / RATIO, level.size)
-    return level.refine(kernel, ITERATIONS)
+def _starts(size: int) -> list[np.ndarray]:
+    """Two neighbouring pixels, in each of four directions."""
+    starts = []
+    for dy, dx in ((0, 1), (1, 1), (1, 0), (1, -1)):
+        kernel = np.zeros((size, size), np.float32)
+        kernel[size // 2, size // 2] = kernel[size // 2 + dy, size // 2 + dx] = 0.5
+        starts.append(kernel)
+    return starts
 
 
 def odd(size: float) -> int:
@@ -109,16 +116,16 @@ class _Level:
         self._clipped = np.zeros(self.shape, bool)
         self._clipped[: luma.shape[0], : luma.shape[1]] = clipped
         self._gradient_spectrum = fft.rfft2(fourier.gradient(self._blurred) * inside)
-        self.threshold = None
 
     def refine(self, kernel: np.ndarray, iterations: int) -> np.ndarray:
         first, last = _SPARSITY
+        threshold = None
         for i in range(iterations):
             sparsity = first * (last / first) ** (i / max(1, iterations - 1))
             sharp = self.sharp(kernel, sparsity)
-            edges = self._select(fourier.gradient(sharp))
+            edges, threshold = self._select(fourier.gradient(sharp), threshold)
             kernel = self._kernel(edges, kernel)
-            self.threshold /= _THRESHOLD_STEP
+            threshold /= _THRESHOLD_STEP
         return kernel
 
     def sharp(self, kernel: np.ndarray, sparsity: float) -> np.ndarray:
@@ -147,17 +154,17 @@ class _Level:
         data = float((self._inside * residual**2).sum())
         return data + sparsity * float((self._inside * edges).sum())
 
-    def _select(self, field: np.ndarray) -> np.ndarray:
-        """The gradients above the threshold."""
+    def _select(self, field: np.ndarray, threshold: float | None) -> tuple[np.ndarray, float]:
+        """The gradients above the threshold, and this: the first one, or lower if none is."""
         field *= self._inside
         strength = np.sqrt(field[0] ** 2 + field[1] ** 2)
-        if self.threshold is None:
-            self.threshold = self._first_threshold(field, strength)
-        keep = strength > self.threshold
-        while not keep.any() and self.threshold > 1e-6:
-            self.threshold *= _THRESHOLD_RELIEF
-            keep = strength > self.threshold
-        return field * keep
+        if threshold is None:
+            threshold = self._first_threshold(field, strength)
+        keep = strength > threshold
+        while not keep.any() and threshold > 1e-6:
+            threshold *= _THRESHOLD_RELIEF
+            keep = strength > threshold
+        return field * keep, threshold
 
     def _first_threshold(self, field: np.ndarray, strength: np.ndarray) -> float:
         """So low that in each quarter of directions enough gradients stay."""
@@ -257,11 +264,12 @@ def _shifted(kernel: np.ndarray, dy: float, dx: float) -> np.ndarray:
     )
 
 
-def _resized(kernel: np.ndarray, factor: float, size: int) -> np.ndarray:
-    """Enlarged about its middle by a factor, on a support of another size."""
-    middle, new = len(kernel) // 2, size // 2
-    shift = new - factor * middle
-    matrix = np.array([[factor, 0, shift], [0, factor, shift]], np.float32)
+def _resized(kernel: np.ndarray, size: int) -> np.ndarray:
+    """Enlarged about its middle as from one level to the next; as it is where it has the size."""
+    if len(kernel) == size:
+        return kernel
+    shift = size // 2 - len(kernel) // 2 / RATIO
+    matrix = np.array([[1 / RATIO, 0, shift], [0, 1 / RATIO, shift]], np.float32)
     kernel = cv2.warpAffine(kernel, matrix, (size, size), flags=cv2.INTER_LINEAR).clip(0)
     return kernel / kernel.sum()
 

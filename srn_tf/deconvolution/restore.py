@@ -6,7 +6,7 @@ import numpy as np
 
 from srn_tf.deconvolution import trust
 from srn_tf.deconvolution.colour import join, luma_of, split
-from srn_tf.deconvolution.deconvolve import ITERATIONS, deconvolve, noise
+from srn_tf.deconvolution.deconvolve import ITERATIONS, deconvolve, noise, softened
 from srn_tf.deconvolution.grid import (
     Parts,
     Window,
@@ -24,6 +24,7 @@ from srn_tf.deconvolution.kernel import (
     odd,
     refine_kernel,
 )
+from srn_tf.deconvolution.threads import in_threads
 
 SIZE = 41  # of the largest kernel looked for, in pixels
 SIZES = 3, 80  # that may be asked for
@@ -102,7 +103,7 @@ def restore(picture: np.ndarray, options: Options = DEFAULTS) -> tuple[np.ndarra
     parts = Parts(*split(picture), np.zeros_like(luma))
     sharp, kernels = _deconvolve(parts, clipped, kernel, options.grid)
     weights = options.strength * trust.by_pixel(luma, sharp.residual, kernel)
-    restored = join(sharp.luma, sharp.colours).clip(0, 1)
+    restored = softened(join(sharp.luma, sharp.colours).clip(0, 1))
     restored = picture + weights[..., np.newaxis] * (restored - picture)
     words = f"kernel of {extent(kernel)} pixels, trusted on {(weights > 0.5).mean():.0%}"
     return restored, Decision(kernel, kernels, weights, words)
@@ -132,10 +133,11 @@ def _deconvolve(parts: Parts, clipped: np.ndarray, kernel: np.ndarray, with_grid
     windows = grid(shape)
     if not with_grid or len(windows) == 1:
         return sharp, []
-    kernels = []
-    for window in windows:
+
+    def better(window):
         own = local_kernel(parts.luma, clipped, kernel, window)
-        better = explains_better(parts.luma, clipped, own, kernel, window)
-        kernels.append(own if better else kernel)
+        return own if explains_better(parts.luma, clipped, own, kernel, window) else kernel
+
+    kernels = in_threads(better, windows)
     sharp = deconvolve_windows(parts, windows, kernels, clipped, sigma, _LOCAL_ITERATIONS, sharp)
     return sharp, list(zip(windows, kernels, strict=True))

@@ -13,7 +13,7 @@ from srn_tf.deconvolution.kernel import extent, spread
 # A blur shorter than this is left to networks: the kernels found for it are too wide.
 LEAST_EXTENT = 5
 _LEAST_SPREAD = LEAST_EXTENT / 12**0.5  # standard deviation of a line of that length
-_LEAST_RATIO = 1.15  # of the spreads along and across: a kernel that is rounder is no motion
+_LEAST_RATIO = 1.16  # of the spreads along and across: a kernel that is rounder is no motion
 _DOUBT = 0.05  # disagreement from which a pixel is doubtful
 _BEYOND = 0.02  # how far outside [0, 1] a value is none that a picture has
 # A logistic regression of `features`; benchmarks/blind_trust.py finds it.

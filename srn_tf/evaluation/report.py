@@ -10,12 +10,14 @@ import json
 import math
 import os
 import pathlib
+import re
 import urllib.parse
 from collections.abc import Sequence
 
 import cv2
 import numpy as np
 
+from srn_tf import UserError
 from srn_tf.atomic import atomic_file
 
 # A sharp photograph takes some 14 kB so: 500 of them, before and after, make a page of 19 MB.
@@ -84,10 +86,35 @@ def write_report(path, entries: list[Entry], title: str, failures: Sequence[str]
         "entries": [_as_json(entry, folder) for entry in entries],
         "failures": [_text(line) for line in failures],
     }
+    write_page(path, data)
+
+
+def data_of_report(path) -> dict:
+    """What a report that `write_report` wrote shows, as `write_page` takes it.
+
+    Raises:
+        UserError: if it is no such page.
+    """
+    text = pathlib.Path(path).read_text(encoding="utf-8")
+    match = re.search('<script type="application/json" id="data">(.*)</script>', text)
+    if match is None:
+        raise UserError(f"{path}: is no report")
+    return json.loads(match[1])
+
+
+def write_page(path, data: dict) -> None:
+    """Writes a page of what `data_of_report` gives; whole or not at all."""
     # Names are data: without "<", none can end the <script> that holds them.
     text = json.dumps(data, allow_nan=False).replace("<", "\\u003c")
-    template = importlib.resources.files("srn_tf.evaluation").joinpath("report.html")
-    page = template.read_text(encoding="utf-8").replace("__DATA__", text)
+    here = importlib.resources.files("srn_tf.evaluation")
+    page, style, script = (
+        here.joinpath(name).read_text(encoding="utf-8")
+        for name in ("report.html", "viewer.css", "viewer.js")
+    )
+    # A page that is opened as a file can load no module: what is one becomes a part of its script.
+    page = page.replace("__STYLE__", style)
+    page = page.replace("__VIEWER__", re.sub("^export ", "", script, flags=re.MULTILINE))
+    page = page.replace("__DATA__", text)  # last: names may be anything
     with atomic_file(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
 

@@ -130,8 +130,11 @@ def write_csv(path, rows: list[dict], means: list[dict]) -> None:
 
 
 def write_json(path, rows: list[dict], means: list[dict]) -> None:
-    """Writes {"pictures": rows, "sequences": their means, "mean": of all}; whole or not at all."""
-    *sequences, mean = [_without_infinity(row) for row in means]
+    """Writes {"pictures": rows, "sequences": their means, "mean": of all}; whole or not at all.
+
+    Without rows there is no mean.
+    """
+    *sequences, mean = [_without_infinity(row) for row in means] or [None]
     pictures = [_without_infinity(row) for row in rows]
     scores = {"pictures": pictures, "sequences": sequences, "mean": mean}
     with atomic_file(path) as temporary:

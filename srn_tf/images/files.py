@@ -87,27 +87,37 @@ def pictures_among(paths, where) -> list[pathlib.Path]:
     )
 
 
-# How the content of a picture begins.
-_SIGNATURES = {
-    b"\x89PNG": ".png",
-    b"\xff\xd8\xff": ".jpg",
-    b"RIFF": ".webp",
-    b"BM": ".bmp",
-    b"II*\0": ".tif",
-    b"MM\0*": ".tif",
-}
+def format_of_content(data) -> str | None:
+    """The format that a file begins as, also one that cannot be read; None if it is unknown."""
+    start = bytes(data[:64])
+    if start[4:8] == b"ftyp":
+        brands = start[8 : int.from_bytes(start[:4], "big")]
+        return "AVIF" if b"avif" in brands or b"avis" in brands else "HEIF"
+    beginnings = {
+        b"\x89PNG\r\n\x1a\n": "PNG",
+        b"\xff\xd8\xff": "JPEG",
+        b"BM": "BMP",
+        **dict.fromkeys((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), "TIFF"),
+        b"GIF8": "GIF",
+        b"8BPS": "PSD",
+        b"%PDF": "PDF",
+    }
+    if start[:4] == b"RIFF" and start[8:12] == b"WEBP":
+        return "WEBP"
+    return next((name for begin, name in beginnings.items() if start.startswith(begin)), None)
 
 
-def extension_of(content: bytes) -> str:
-    """The extension that fits the content of a picture.
+def extension_of(content, name: str = "standard input") -> str:
+    """The extension that fits the content of a picture, `name` for people.
 
     Raises:
-        UserError: if it is none.
+        UserError: if it is none that can be read.
     """
-    for signature, extension in _SIGNATURES.items():
-        if content.startswith(signature):
-            return extension
-    raise UserError("standard input: not a picture that can be read (of no known kind)")
+    format = format_of_content(content)
+    if format in FORMATS.values():
+        return next(extension for extension, name in FORMATS.items() if name == format)
+    reason = f"{format} is none of {', '.join(EXTENSIONS)}" if format else "of no known kind"
+    raise UserError(f"{name}: not a picture that can be read ({reason})")
 
 
 def read_lines(path, errors: str = "strict") -> list[str]:

@@ -10,7 +10,7 @@ from PIL import Image, UnidentifiedImageError
 
 from srn_tf import UserError
 from srn_tf.images import jpeg, plain, png, tiff
-from srn_tf.images.files import format_of, read_bytes, require_whole
+from srn_tf.images.files import format_of, format_of_content, read_bytes, require_whole
 from srn_tf.images.kind import Kind, Unsupported
 from srn_tf.images.metadata import turn
 from srn_tf.images.picture import MAX_MEGAPIXELS, Picture
@@ -87,33 +87,13 @@ def identify(path: pathlib.Path, data) -> Kind:
     """
     expected = format_of(path)
     with _named(path):
-        format = _format(data)
+        format = format_of_content(data)
         if format is None:
             raise ValueError("of no known kind")
         if format != expected:
             raise UserError(f"{path}: its content is {format}, which its name does not say")
         Image.MAX_IMAGE_PIXELS = None  # `max_megapixels` is the limit
         return _MODULES.get(expected, plain).parse(data).settle()
-
-
-def _format(data) -> str | None:
-    """The format that a file begins as; None if it is none of ours."""
-    start = bytes(data[:64])
-    if start[4:8] == b"ftyp":
-        brands = start[8 : int.from_bytes(start[:4], "big")]
-        return "AVIF" if b"avif" in brands or b"avis" in brands else "HEIF"
-    beginnings = {
-        b"\x89PNG\r\n\x1a\n": "PNG",
-        b"\xff\xd8\xff": "JPEG",
-        b"BM": "BMP",
-        **dict.fromkeys((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), "TIFF"),
-        b"GIF8": "GIF",
-        b"8BPS": "PSD",
-        b"%PDF": "PDF",
-    }
-    if start[:4] == b"RIFF" and start[8:12] == b"WEBP":
-        return "WEBP"
-    return next((name for begin, name in beginnings.items() if start.startswith(begin)), None)
 
 
 def decode(path, kind: Kind, data: bytes) -> tuple[np.ndarray, str]:

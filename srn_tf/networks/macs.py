@@ -6,23 +6,21 @@ import keras
 
 from srn_tf.networks.create import create_model
 
-SIDE = 64  # of a picture that all models can take, in pixels
 
-
-def count_macs(name: str, height: int, width: int, **overrides) -> int:
-    """Multiplications of all convolutions for one picture, each time a layer is used.
+def macs_a_pixel(name: str, **overrides) -> float:
+    """Multiplications of all convolutions for each pixel of a picture, each time a layer is used.
 
     Args:
         name, overrides: of the model, as for `create_model`.
-        height, width: of the picture, in pixels.
     """
-    return count_macs_of(create_model(name, **overrides), height, width)
+    return macs_a_pixel_of(create_model(name, **overrides))
 
 
-def count_macs_of(model, height: int, width: int) -> int:
+def macs_a_pixel_of(model) -> float:
     """The same of a network, which is of no use afterwards: its layers count.
 
-    It replaces their `call` and finds them by Keras' own `_flatten_layers`.
+    All work is proportional to the number of pixels, so the smallest picture is enough. It replaces
+    the `call` of the layers and finds them by Keras' own `_flatten_layers`.
     """
     macs = 0
 
@@ -44,11 +42,6 @@ def count_macs_of(model, height: int, width: int) -> int:
     for layer in model._flatten_layers():
         if isinstance(layer, keras.layers.Conv2D | keras.layers.Conv2DTranspose):
             layer.call = counting(layer)
-    picture = keras.KerasTensor((1, height, width, model.config.input_channels))
-    keras.Operation.compute_output_spec(model, picture)  # by tracing
-    return macs
-
-
-def macs_a_pixel(name: str, **overrides) -> float:
-    """The same for each pixel of a picture: all work is proportional to their number."""
-    return count_macs(name, SIDE, SIDE, **overrides) / SIDE**2
+    side = model.config.size_multiple
+    model(keras.ops.zeros((1, side, side, model.config.input_channels)))
+    return macs / side**2

@@ -21,9 +21,9 @@ from srn_tf.restoration.jobs import Job
 
 _LOG = logging.getLogger("srn_tf")
 # Pictures that wait before and behind the network; each side has as many threads.
-_WAITING = 2
+WAITING = 2
 # Pixels that a batch has at most: larger pictures gain nothing from company.
-_BATCH_PIXELS = 2**21
+BATCH_PIXELS = 2**21
 
 
 class Restorer(typing.Protocol):
@@ -101,9 +101,7 @@ def deblur_files(
         return read_picture(job.source, max_megapixels)
 
     def write(job, picture, pixels, decision, seconds):
-        notes = picture.notes + ((decision.words,) if decision else ())
-        picture = dataclasses.replace(picture, pixels=pixels)
-        notes += write_picture(job.target, picture, quality)
+        notes = write_restored(job.target, picture, pixels, decision, quality)
         return finished(job, decision, seconds, notes)
 
     def finished(job, decision=None, seconds=None, notes=()):
@@ -114,13 +112,13 @@ def deblur_files(
             return dataclasses.replace(result, error=error)
 
     with (
-        concurrent.futures.ThreadPoolExecutor(_WAITING) as readers,
-        concurrent.futures.ThreadPoolExecutor(_WAITING) as writers,
+        concurrent.futures.ThreadPoolExecutor(WAITING) as readers,
+        concurrent.futures.ThreadPoolExecutor(WAITING) as writers,
     ):
         waiting, reading, writing = iter(jobs), collections.deque(), collections.deque()
         try:
             while True:
-                while len(reading) < batch_size + _WAITING and (job := next(waiting, None)):
+                while len(reading) < batch_size + WAITING and (job := next(waiting, None)):
                     reading.append((job, readers.submit(read, job)))
                 if not reading:
                     break
@@ -131,7 +129,7 @@ def deblur_files(
                 elif pictures[0] is None:
                     writing.append((group[0][0], writers.submit(finished, group[0][0])))
                 else:
-                    restored, decisions, seconds = _restore(deblurrer, pictures, on_tile)
+                    restored, decisions, seconds = restore_alike(deblurrer, pictures, on_tile)
                     for (job, picture), pixels, decision in zip(
                         group, restored, decisions, strict=True
                     ):
@@ -140,7 +138,7 @@ def deblur_files(
                         else:
                             future = writers.submit(write, job, picture, pixels, decision, seconds)
                             writing.append((job, future))
-                while len(writing) > _WAITING:
+                while len(writing) > WAITING:
                     yield _result(*writing.popleft())
             while writing:
                 yield _result(*writing.popleft())
@@ -161,7 +159,7 @@ def _take_alike(reading, batch_size: int) -> list[tuple]:
         is_picture = isinstance(picture, Picture)
         if group and not (is_picture and _kind(picture) == _kind(group[0][1])):
             break
-        if group and (len(group) + 1) * math.prod(picture.pixels.shape[:2]) > _BATCH_PIXELS:
+        if group and (len(group) + 1) * math.prod(picture.pixels.shape[:2]) > BATCH_PIXELS:
             break
         reading.popleft()
         group.append((job, picture))
@@ -174,8 +172,26 @@ def _kind(picture: Picture) -> tuple:
     return picture.pixels.shape, picture.pixels.dtype
 
 
-def _restore(deblurrer: Restorer, pictures, on_tile) -> tuple[list, list, float]:
-    """The restored pixels, or for each picture the exception; decisions; the seconds for each."""
+def write_restored(target, picture: Picture, pixels, decision, quality: int) -> tuple[str, ...]:
+    """Writes a picture with its restored pixels; gives `Result.notes`.
+
+    Raises:
+        UserError, OSError: as `write_picture`.
+    """
+    notes = picture.notes + ((decision.words,) if decision else ())
+    picture = dataclasses.replace(picture, pixels=pixels)
+    return notes + write_picture(target, picture, quality)
+
+
+def restore_alike(
+    deblurrer: Restorer, pictures: list[Picture], on_tile=lambda done, total: None
+) -> tuple[list, list, float]:
+    """Restores pictures of equal size and kind at once.
+
+    Returns:
+        Of each the restored pixels, or its exception; of each the decision, or None; the seconds
+        a picture.
+    """
     start = time.perf_counter()
     try:
         pixels = np.stack([picture.pixels for picture in pictures])
@@ -184,7 +200,7 @@ def _restore(deblurrer: Restorer, pictures, on_tile) -> tuple[list, list, float]
     except Exception as error:  # one picture must not end the others' work
         restored, decisions = [error], [None]
         if len(pictures) > 1:
-            alone = [_restore(deblurrer, [picture], on_tile) for picture in pictures]
+            alone = [restore_alike(deblurrer, [picture], on_tile) for picture in pictures]
             restored, decisions = ([results[i][0] for results in alone] for i in range(2))
     return restored, decisions, (time.perf_counter() - start) / len(pictures)
 

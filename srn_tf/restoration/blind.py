@@ -9,7 +9,7 @@ from scipy import fft
 
 from srn_tf import UserError
 from srn_tf.deconvolution.restore import SIZE, SIZES, Decision, Options, restore
-from srn_tf.restoration.normalize import restore_arrays
+from srn_tf.restoration.normalize import as_array, restore_any, restore_arrays
 
 
 class BlindDeblurrer:
@@ -47,12 +47,13 @@ class BlindDeblurrer:
         self._threads = threads or len(os.sched_getaffinity(0))
         self.decisions: list[Decision] = []
 
-    def deblur(self, image: np.ndarray) -> np.ndarray:
+    def deblur(self, image):
         """As `deblurrer.Deblurrer.deblur`; the red, green and blue of a picture have one blur."""
-        return self.deblur_batch(image[np.newaxis])[0]
+        return restore_any(image, self.deblur_batch)
 
-    def deblur_batch(self, images: np.ndarray, on_tile=lambda done, total: None) -> np.ndarray:
+    def deblur_batch(self, images, on_tile=lambda done, total: None) -> np.ndarray:
         """As `deblurrer.Deblurrer.deblur_batch`; `on_tile` is called after each picture."""
+        images = as_array(images)
         channels = 3 if images.ndim == 4 and images.shape[-1] >= 3 else 1
         return restore_arrays(images, channels, functools.partial(self._restore, on_tile))
 

@@ -15,7 +15,7 @@ from srn_tf import UserError
 from srn_tf.deconvolution.colour import luma_of
 from srn_tf.images.rgb import read_rgb
 from srn_tf.options import CLASSICAL
-from srn_tf.restoration.normalize import restore_arrays
+from srn_tf.restoration.normalize import as_array, restore_any, restore_arrays
 
 _WIENER_BALANCE = 0.1
 _RICHARDSON_LUCY_ITERATIONS = 30
@@ -95,13 +95,13 @@ class ClassicalDeblurrer:
         self.method = method
         self.kernel = kernel
 
-    def deblur(self, image: np.ndarray) -> np.ndarray:
+    def deblur(self, image):
         """As `deblurrer.Deblurrer.deblur`; restored channel by channel."""
-        return self.deblur_batch(image[np.newaxis])[0]
+        return restore_any(image, self.deblur_batch)
 
-    def deblur_batch(self, images: np.ndarray, on_tile=None) -> np.ndarray:
+    def deblur_batch(self, images, on_tile=None) -> np.ndarray:
         """As `deblurrer.Deblurrer.deblur_batch`; there are no tiles to be told of."""
-        return restore_arrays(images, 1, self._restore)
+        return restore_arrays(as_array(images), 1, self._restore)
 
     def _restore(self, blurred: np.ndarray, peak) -> np.ndarray:
         # Mirrored borders, because deconvolution takes the picture to go on beyond its edge.

@@ -9,15 +9,14 @@ import pathlib
 import numpy as np
 import psutil
 import tensorflow as tf
-from PIL import Image
+from scipy import fft
 
 from srn_tf import UserError
 from srn_tf.checkpoints import presets
 from srn_tf.checkpoints.load import load, load_model, locate, stamp
-from srn_tf.images.read import read_picture
 from srn_tf.networks.configs import names_of
 from srn_tf.options import PRECISIONS
-from srn_tf.restoration.normalize import as_array, pixels_of_pillow, restore_arrays
+from srn_tf.restoration.normalize import as_array, restore_any, restore_arrays
 from srn_tf.restoration.tiling import SMALLEST_TILE, restore_in_tiles
 
 # What a tile may take of the memory, in bytes, and of what is free. More than two million pixels
@@ -33,7 +32,7 @@ class Deblurrer:
 
     Args:
         checkpoint_or_model: a checkpoint file, a run folder (its newest checkpoint), or a network;
-            by default the weights that come with this package.
+            by default the weights that come with this package, of `name` or the best ones.
         precision: float32, bfloat16, float16, or auto, which is bfloat16 on a GPU or
             processor that computes in it and float32 elsewhere, the same each time on a machine; of
             a checkpoint alone, as a network has its own.
@@ -69,7 +68,7 @@ class Deblurrer:
             precision = fastest_precision() if precision == "auto" else precision
             # Weights that do not learn can be stored as they are used: the same numbers, and no
             # casts with each picture, as a "mixed" policy has.
-            self._path = path = locate(checkpoint_or_model)
+            self._path = path = locate(checkpoint_or_model, name)
             self.model, self._steps = _load(path, stamp(path), precision, name)
         elif precision != "auto" or name is not None:
             what = "name" if name is not None else "precision"
@@ -130,13 +129,7 @@ class Deblurrer:
             OSError: if a file cannot be opened.
             MemoryError: if even small tiles do not fit into the memory.
         """
-        if isinstance(image, Image.Image):
-            pixels = pixels_of_pillow(image)
-            restored = Image.fromarray(self.deblur(pixels))
-            restored.info = {k: v for k, v in image.info.items() if k != "transparency"}
-            return restored
-        pixels = read_picture(image).pixels if isinstance(image, str | os.PathLike) else image
-        return self.deblur_batch(as_array(pixels)[np.newaxis])[0]
+        return restore_any(image, self.deblur_batch)
 
     def deblur_batch(self, images, on_tile=lambda done, total: None) -> np.ndarray:
         """The same for pictures of equal size, [batch, height, width] or with channels behind.
@@ -152,7 +145,7 @@ class Deblurrer:
         """float32 [batch, height, width, channels] in [0, 1] from integers up to `peak`."""
         config = self.model.config
         if config.candidates and blurred.shape[-1] == config.channels:
-            blurred, peak = _with_candidates(blurred, peak), 1
+            return self._choose(blurred.astype(np.float32) / np.float32(peak), on_tile)
         height, width = blurred.shape[1:3]
         multiple = config.size_multiple
         margins = [(0, 0), (0, -height % multiple), (0, -width % multiple), (0, 0)]
@@ -170,6 +163,20 @@ class Deblurrer:
                 self._use_smaller_tiles(padded.shape)
         whole = restored[0] if len(restored) == 1 else np.concatenate(restored)
         return whole[:, :height, :width]
+
+    def _choose(self, pictures: np.ndarray, on_tile) -> np.ndarray:
+        """The same by a network that is given what deconvolution makes of the pictures, which are
+        float32 [batch, height, width, channels] in [0, 1]."""
+        from srn_tf.deconvolution.candidates import candidates
+
+        with fft.set_workers(len(os.sched_getaffinity(0))):
+            found = [candidates(picture) for picture in pictures]
+        stacks = [
+            np.concatenate([picture, *made.pictures], axis=-1, dtype=np.float32)
+            for picture, made in zip(pictures, found, strict=True)
+        ]
+        chosen = self._restore(np.stack(stacks), 1, on_tile)
+        return np.stack([made.improve(p) for made, p in zip(found, chosen, strict=True)])
 
     def _use_smaller_tiles(self, shape) -> None:
         """Halves the tile, from what of it these pictures filled.
@@ -193,16 +200,6 @@ def _load(path: pathlib.Path, stamp, precision: str, name: str | None) -> tuple:
     """The network of a checkpoint and its compiled steps; `stamp` tells what was written anew."""
     model = load_model(path, precision, name)
     return model, _compile_steps(model)
-
-
-def _with_candidates(blurred: np.ndarray, peak) -> np.ndarray:
-    """float32 [batch, height, width, channels] in [0, 1]: pictures, and what deconvolution makes of
-    each behind it."""
-    from srn_tf.deconvolution.candidates import candidates
-
-    pictures = blurred.astype(np.float32) / np.float32(peak)
-    stacks = [np.concatenate([p, *candidates(p)], axis=-1) for p in pictures]
-    return np.stack(stacks).astype(np.float32)
 
 
 def _compile_steps(model) -> list:
@@ -251,6 +248,11 @@ def fastest_precision() -> str:
         oldest = min(each.get("compute_capability", (8, 0)) for each in details)
         return "bfloat16" if oldest >= (8, 0) else "float32"
     return precision_of_processor(_processor_flags())
+
+
+def batch_size_here() -> int:
+    """How many pictures of equal size the devices here gain from getting at once."""
+    return 8 if tf.config.get_visible_devices("GPU") else 1
 
 
 def precision_of_processor(has: set[str]) -> str:

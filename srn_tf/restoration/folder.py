@@ -7,6 +7,7 @@ from srn_tf import UserError
 from srn_tf.evaluation import koehler
 from srn_tf.evaluation.report import Entry, gray_map, thumbnail, write_report
 from srn_tf.evaluation.scores import first_folder, score, summarize, write_csv, write_json
+from srn_tf.evaluation.shards import Shard
 from srn_tf.images.picture import MAX_MEGAPIXELS, QUALITY
 from srn_tf.images.rgb import read_rgb
 from srn_tf.progress import progress
@@ -48,6 +49,7 @@ def restore_folder(
     batch_size: int = 1,
     report_title: str | None = None,
     koehler_path=None,
+    shard: Shard | None = None,
 ) -> Summary:
     """Restores pictures, and scores those that have a sharp one.
 
@@ -60,12 +62,14 @@ def restore_folder(
         overwrite, quality, max_megapixels, batch_size: as for `deblur_files`.
         report_title: heading of report.html; by default there is no such page.
         koehler_path: ground truths of the benchmark of Köhler et al., to score by its protocol.
+        shard: the part of a larger list that `jobs` are; its scores and report are named so.
 
     Raises:
         UserError: if `koehler_path` lacks the ground truths of a picture.
         OSError: if the disk is full.
     """
     output_path, summary, entries = pathlib.Path(output_path), Summary(), []
+    shard = shard or Shard()
     if koehler_path:
         for job in jobs:  # before hours of work, not after
             koehler.ground_truths(koehler_path, job.name)
@@ -96,11 +100,12 @@ def restore_folder(
         _score_by_koehler(summary, jobs, koehler_path)
     if summary.scores:
         summary.means = summarize(summary.scores, sequence)
-        write_csv(output_path / "scores.csv", summary.scores, summary.means)
-        write_json(output_path / "scores.json", summary.scores, summary.means)
+        write_csv(output_path / shard.name("scores.csv"), summary.scores, summary.means)
     if report_title is not None and (entries or summary.errors):
-        summary.report = output_path / "report.html"
+        summary.report = output_path / shard.name("report.html")
         write_report(summary.report, entries, report_title, summary.errors)
+    if summary.scores or shard.count > 1:  # last: it says that the shard is done
+        write_json(output_path / shard.name("scores.json"), summary.scores, summary.means)
     return summary
 
 

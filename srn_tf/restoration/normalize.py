@@ -1,9 +1,12 @@
 """Pictures of any kind as what a network sees, and back: dtypes, gray, alpha, batches."""
 
+import os
+
 import numpy as np
 from PIL import Image
 
 from srn_tf import UserError
+from srn_tf.images.read import read_picture
 
 # Of Pillow's modes; in parentheses what they become.
 _MODES = "L, LA, RGB, RGBA, I;16, 1 (L), P (RGB or RGBA) or PA (RGBA)"
@@ -40,6 +43,16 @@ def pixels_of_pillow(picture: Image.Image) -> np.ndarray:
         picture = picture.convert("LA" if clear else "L")
     pixels = np.asarray(picture)
     return pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
+
+
+def restore_any(image, restore_batch):
+    """What `Deblurrer.deblur` gives for a picture, from what restores a batch of arrays."""
+    if isinstance(image, Image.Image):
+        restored = Image.fromarray(restore_any(pixels_of_pillow(image), restore_batch))
+        restored.info = {k: v for k, v in image.info.items() if k != "transparency"}
+        return restored
+    pixels = read_picture(image).pixels if isinstance(image, str | os.PathLike) else image
+    return restore_batch(as_array(pixels)[np.newaxis])[0]
 
 
 def restore_arrays(

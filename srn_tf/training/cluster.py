@@ -15,12 +15,16 @@ import json
 import logging
 import os
 import signal
+import socket
 import threading
+import time
 
 import tensorflow as tf
 
 from srn_tf import UserError
 from srn_tf.training.config import TrainingConfig
+
+_PATIENCE = 0.2  # between two looks for the other workers, in seconds
 
 
 class Cluster:
@@ -38,15 +42,18 @@ class Cluster:
     """
 
     def __init__(self):
-        self.workers, self.index = _workers_and_index()
+        addresses, self.index = _addresses_and_index()
+        self.workers = max(1, len(addresses))
         # It would tell of each collection of gradients.
         logging.getLogger("tensorflow").setLevel(logging.WARNING)
         if self.workers > 1:
             try:
-                with _signals_end_the_process():
+                _wait_for_all(addresses, self.index)
+                with _signals_kept():
                     self.strategy = tf.distribute.MultiWorkerMirroredStrategy()
-            except tf.errors.OpError as error:
-                reason = error.message.splitlines()[0]
+            except (OSError, tf.errors.OpError) as error:
+                reason = error.strerror if isinstance(error, OSError) else error.message
+                reason = reason.splitlines()[0]
                 raise UserError(
                     f"worker {self.index} cannot serve at its address ({reason}); is another "
                     f"process there? TF_CONFIG is {os.environ['TF_CONFIG']}"
@@ -134,20 +141,43 @@ class Cluster:
         self.strategy.run(copy)
 
 
-@contextlib.contextmanager
-def _signals_end_the_process():
-    """Ctrl-C and SIGTERM end this process at once inside; nothing is there yet that could be lost.
+def _wait_for_all(addresses: list[str], index: int) -> None:
+    """Returns when all workers have started, of which this is number `index`.
 
-    TensorFlow waits for the other workers without a look at what Python has been told. As soon as
-    it serves it takes SIGTERM for itself, and does nothing on it: so whoever had the signals gets
-    them back.
+    TensorFlow would wait for them, too, but deaf to Ctrl-C and SIGTERM. Whoever accepts connections
+    has started, be it here or, a moment later, in TensorFlow.
+
+    Raises:
+        OSError: if this worker cannot listen at its port.
     """
+    host, port = _host_and_port(addresses[index])
+    family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+    missing = [address for i, address in enumerate(addresses) if i != index]
+    with socket.create_server(("", port), family=family, backlog=max(128, len(addresses))):
+        while missing := [address for address in missing if not _answers(address)]:
+            time.sleep(_PATIENCE)
+
+
+def _answers(address: str) -> bool:
+    try:
+        socket.create_connection(_host_and_port(address), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+def _host_and_port(address: str) -> tuple[str, int]:
+    host, _, port = address.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+@contextlib.contextmanager
+def _signals_kept():
+    """TensorFlow takes SIGTERM for itself inside, and does nothing on it: whoever had the signals
+    gets them back."""
     # Python handles signals in the main thread alone.
     main = threading.current_thread() is threading.main_thread()
     handlers = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM) if main}
-    for number, handler in handlers.items():
-        if handler is not signal.SIG_IGN:
-            signal.signal(number, signal.SIG_DFL)
     try:
         yield
     finally:
@@ -162,26 +192,29 @@ def replicas_here(strategy) -> int:
     return len(strategy.extended.worker_devices)
 
 
-def _workers_and_index() -> tuple[int, int]:
-    """How many workers TF_CONFIG names, and which of them this is; a chief is the first one."""
+def _addresses_and_index() -> tuple[list[str], int]:
+    """The workers that TF_CONFIG names, and which of them this is; a chief is the first one."""
     text = os.environ.get("TF_CONFIG", "")
     if not text:
-        return 1, 0
+        return [], 0
     try:
         config = json.loads(text)
         names = {
-            job: len(config["cluster"][job])
-            for job in ("chief", "worker")
-            if job in config["cluster"]
+            job: config["cluster"][job] for job in ("chief", "worker") if job in config["cluster"]
         }
         for job in names:
-            if not isinstance(config["cluster"][job], list):
+            if not isinstance(names[job], list) or not all(map(_is_address, names[job])):
                 raise UserError(f"{job} must be a list of host:port")
         job, place = config["task"]["type"], int(config["task"]["index"])
         if other := config["cluster"].keys() - names.keys():
             raise UserError(f"a cluster of chief and worker is needed, not {', '.join(other)}")
-        if not 0 <= place < names.get(job, 0):
+        if not 0 <= place < len(names.get(job, [])):
             raise UserError(f"there is no {job} {place}")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"TF_CONFIG cannot be understood ({error}): {text}") from None
-    return sum(names.values()), place + (names.get("chief", 0) if job == "worker" else 0)
+    before = len(names.get("chief", [])) if job == "worker" else 0
+    return [address for job in names for address in names[job]], place + before
+
+
+def _is_address(text) -> bool:
+    return isinstance(text, str) and text.rpartition(":")[2].isdecimal()

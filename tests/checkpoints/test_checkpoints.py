@@ -12,6 +12,7 @@ from srn_tf.atomic import atomic_file, atomic_folder
 from srn_tf.checkpoints import archive, places
 
 
+@pytest.mark.slow
 def test_a_fresh_process_computes_the_same_from_the_file_alone(checkpoint, model, tmp_path):
     blurred = np.random.default_rng(0).random((1, 16, 32, 3)).astype(np.float32)
     np.save(tmp_path / "blurred.npy", blurred)

@@ -11,6 +11,8 @@ from srn_tf.cli import import_checkpoint, test
 from srn_tf.images.rgb import read_rgb, write_image
 from srn_tf.restoration.deblurrer import Deblurrer
 
+pytestmark = pytest.mark.slow
+
 AUTHORS = ("lstm", "gray", "color", "pss_nsc")
 
 

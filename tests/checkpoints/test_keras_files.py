@@ -146,10 +146,10 @@ def test_numbers_that_are_not_finite_are_refused(tmp_path):
 
 
 def test_the_registry_knows_the_weights_of_the_package():
-    shipped = {path.name for path in places.WEIGHTS.glob("*.npz")}
+    shipped = {path.name for path in places.FOLDER.glob("*.npz")}
     assert shipped == {entry["file"] for entry in presets.registry().values()} & shipped
     for name, entry in presets.registry().items():
-        path = places.WEIGHTS / entry["file"]
+        path = places.FOLDER / entry["file"]
         assert path.is_file() or entry["url"].startswith("https://")
         if path.is_file():
             assert hashlib.sha256(path.read_bytes()).hexdigest() == entry["sha256"], name
@@ -173,7 +173,7 @@ def server(tmp_path, monkeypatch):
 
 def test_weights_that_are_not_shipped_are_fetched_once_and_checked(tmp_path, server, monkeypatch):
     web, url = server
-    content = (places.WEIGHTS / "chooser.npz").read_bytes()
+    content = (places.FOLDER / "chooser.npz").read_bytes()
     (web / "fast.npz").write_bytes(content)
     digest = hashlib.sha256(content).hexdigest()
     entry = {"file": "fast.npz", "sha256": digest, "url": f"{url}/fast.npz"}

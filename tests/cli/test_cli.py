@@ -22,6 +22,7 @@ COMMANDS = {
     "export": "srn-export",
     "import_checkpoint": "srn-import",
     "models": "srn-models",
+    "serve": "srn-serve",
     "plot": "srn-plot",
 }
 

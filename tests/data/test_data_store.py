@@ -236,7 +236,7 @@ def test_what_deconvolution_makes_of_it_is_packed_with_a_blurred_picture(tmp_pat
         assert data.main([*words, f"--pack={tmp_path / name}.npz", "--jobs=1", *more]) == 0
     (alone,), (pair,) = (PackedSource(tmp_path / f"{n}.npz", 96).pairs for n in ("alone", "with"))
     np.testing.assert_array_equal(pair[:2], alone)
-    found = candidates(np.float32(pair[1]) / 255)
+    found = candidates(np.float32(pair[1]) / 255).pictures
     np.testing.assert_allclose(pair[2:], 255 * np.stack(found), rtol=0, atol=0.51)
 
 

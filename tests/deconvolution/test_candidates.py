@@ -24,7 +24,7 @@ def pictures():
 
 def test_deconvolutions_are_nearer_to_the_sharp_picture(pictures):
     sharp, blurred = pictures
-    *choices, hint = candidates(blurred, size=15)
+    *choices, hint = candidates(blurred, size=15).pictures
     assert (len(choices), HINTS) == (CANDIDATES, 1)
     inside = np.s_[16:-16, 16:-16]
 
@@ -41,9 +41,21 @@ def test_deconvolutions_are_nearer_to_the_sharp_picture(pictures):
     assert 0.01 < hint.std() < 0.2
 
 
+def test_where_it_is_trusted_a_deconvolution_takes_part_in_the_result(pictures):
+    sharp, blurred = pictures
+    found = candidates(blurred, size=15)
+    assert found.trust.min() >= 0 and 0.5 < found.trust.mean() <= 1
+    mixed = found.improve(blurred)
+    share = found.trust[..., np.newaxis] * 2 / 3
+    soft = cv2.GaussianBlur(found.pictures[1], (0, 0), 0.5)
+    np.testing.assert_allclose(mixed, (1 - share) * blurred + share * soft, atol=1e-6)
+    found = candidates(sharp, size=15)
+    np.testing.assert_array_equal(found.improve(blurred), blurred)
+
+
 def test_a_picture_too_small_for_a_kernel_is_its_own_candidate():
     picture = np.random.default_rng(0).random((63, 100, 3)).astype(np.float32)
-    *choices, hint = candidates(picture)
+    *choices, hint = candidates(picture).pictures
     assert all(np.array_equal(choice, picture) for choice in choices)
     np.testing.assert_array_equal(hint, 0.5)
 

@@ -5,13 +5,13 @@ import json
 import os
 import pathlib
 import re
-import shutil
 import sys
 import urllib.parse
 
 import cv2
 import numpy as np
 import pytest
+from browsing import drag, find, wait, wait_for_pictures
 
 from srn_tf.evaluation import report
 from srn_tf.evaluation.report import Entry, thumbnail, write_report
@@ -142,32 +142,6 @@ def test_the_page_names_no_other_machine(tmp_path):
 # ---- The page in a browser
 
 
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    """A headless Chromium of 1280x900."""
-    from selenium import webdriver
-
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    driver = shutil.which("chromedriver")
-    if not chromium or not driver:
-        missing = "needs chromium and chromedriver"
-        pytest.fail(missing) if os.environ.get("REQUIRE_BROWSER") else pytest.skip(missing)
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    for flag in (
-        *("headless=new", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run"),
-        *("disable-background-networking", "disable-component-update", "disable-sync"),
-        *("window-size=1280,900", f"user-data-dir={tmp_path_factory.mktemp('chromium')}"),
-    ):
-        options.add_argument(f"--{flag}")
-    # With the path of the driver given, selenium downloads none.
-    service = webdriver.ChromeService(executable_path=driver)
-    browser = webdriver.Chrome(options=options, service=service)
-    yield browser
-    browser.quit()
-
-
 @pytest.fixture
 def show(browser, tmp_path):
     """Writes a report of the entries and opens it; at the end its console must have no error."""
@@ -182,26 +156,9 @@ def show(browser, tmp_path):
     assert [line for line in browser.get_log("browser") if line["level"] == "SEVERE"] == []
 
 
-def find(browser, selector):
-    return browser.find_element("css selector", selector)
-
-
-def wait(browser, condition: str):
-    """Waits for a condition in JavaScript to hold."""
-    from selenium.webdriver.support.ui import WebDriverWait
-
-    WebDriverWait(browser, 10, 0.05).until(
-        lambda driver: driver.execute_script(f"return {condition}"), condition
-    )
-
-
 def open_viewer(browser, card=1):
     find(browser, f".card:nth-child({card}) button").click()
     wait_for_pictures(browser)
-
-
-def wait_for_pictures(browser):
-    wait(browser, "[...document.images].every((image) => image.complete && image.naturalWidth)")
 
 
 def blurred_share(browser, selector) -> float:
@@ -218,17 +175,6 @@ def blurred_share(browser, selector) -> float:
     share = pure.mean()
     assert pure[: int(share * len(row) * 0.98)].all()
     return share
-
-
-def drag(browser, selector, start: float, end: float):
-    """Drags the mouse along an element, from one share of its width to another."""
-    from selenium.webdriver import ActionChains
-
-    element = find(browser, selector)
-    width = element.size["width"]
-    chain = ActionChains(browser, duration=50)
-    chain.move_to_element_with_offset(element, round(width * (start - 0.5)), 10).click_and_hold()
-    chain.move_by_offset(round(width * (end - start)), 0).release().perform()
 
 
 def swipe(browser, selector, start, end):

@@ -1,11 +1,12 @@
 """Every model of the table: trains, restores, is saved; and what its variant is about."""
 
 import dataclasses
+import functools
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers import SMALL, randomize
+from helpers import SMALL, eagerly, randomize
 
 import srn_tf
 from srn_tf.checkpoints import archive
@@ -32,6 +33,7 @@ def example(channels: int, seed: int = 0, size: int = 16):
     return np.random.default_rng(seed).random((2, 1, size, size, channels)).astype(np.float32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_each_model_trains_restores_and_is_saved(name, tmp_path, photo):
     model = small(name)
@@ -40,7 +42,8 @@ def test_each_model_trains_restores_and_is_saved(name, tmp_path, photo):
     size = max(16, model.config.size_multiple)
     blurred, sharp = example(model.config.input_channels, size=size)
     sharp = sharp[..., : model.config.channels]
-    losses = [float(trainer.step(blurred, sharp)["loss"]) for _ in range(8)]
+    with eagerly():
+        losses = [float(trainer.step(blurred, sharp)["loss"]) for _ in range(4)]
     assert losses[-1] < losses[0]
     _, gradients = trainer.loss_and_gradients(blurred, sharp)
     assert all(gradient is not None for gradient in gradients)
@@ -75,6 +78,9 @@ def scales_that_change(model, variable) -> list[int]:
     return [scale for scale in scales if (before[scale] != after[scale]).any()]
 
 
+one_for_all_cases = functools.cache(small)
+
+
 def variable_of(model, path: str):
     (variable,) = [variable for variable in model.variables if variable.path.endswith(path)]
     return variable
@@ -99,7 +105,7 @@ def variable_of(model, path: str):
     ],
 )
 def test_variables_are_shared_between_scales_where_they_should_be(name, path, scales):
-    model = small(name)
+    model = one_for_all_cases(name)
     randomize(model)
     assert scales_that_change(model, variable_of(model, path)) == scales
 

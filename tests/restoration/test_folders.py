@@ -505,7 +505,7 @@ def test_pictures_of_equal_size_go_in_batches_and_none_is_mixed_up(tmp_path, pho
 
 
 def test_large_pictures_go_alone(tmp_path, photo, monkeypatch):
-    monkeypatch.setattr(batch, "_BATCH_PIXELS", 2 * 20 * 20)
+    monkeypatch.setattr(batch, "BATCH_PIXELS", 2 * 20 * 20)
     doubler = Doubler()
     assert len(
         list(batch.deblur_files(doubler, make_jobs(tmp_path, photo, [20] * 4), batch_size=4))

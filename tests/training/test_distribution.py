@@ -107,12 +107,12 @@ class Workers:
     """Two workers on this machine, each with a run folder of its own that the other cannot see."""
 
     def __init__(self, folder, *more):
-        ports = [_free_port() for _ in range(2)]
+        self.ports = [_free_port() for _ in range(2)]
         self.processes = [
             subprocess.Popen(
                 [sys.executable, "train.py", *words(folder, f"worker{index}"), *more],
                 cwd=TESTS.parent,
-                env={**os.environ, "TF_CONFIG": tf_config(ports, index)},
+                env={**os.environ, "TF_CONFIG": tf_config(self.ports, index)},
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,
@@ -187,10 +187,23 @@ def test_sigterm_to_one_worker_saves_and_ends_all_with_143(folder):
     assert f"step {last} of 100000" in printed
 
 
+def test_a_worker_that_waits_for_another_one_is_ended_by_sigterm(folder):
+    with Workers(folder) as workers:
+        waiting, other = workers.processes
+        other.kill()
+        while waiting.poll() is None:
+            with contextlib.suppress(OSError):
+                socket.create_connection(("127.0.0.1", workers.ports[0])).close()
+                break
+        waiting.send_signal(signal.SIGTERM)
+        assert waiting.wait(timeout=20) == 128 + signal.SIGTERM
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
         ("{", "Expecting property name"),
+        ('{"cluster": {"worker": ["a:1", "b"]}, "task": {}}', "worker must be a list of host:port"),
         ('{"cluster": {"worker": ["a:1", "b:1"]}}', "'task'"),
         (
             '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 1}}',

@@ -1,4 +1,4 @@
-"""--profile: which steps are looked at, and what is left in a run folder (JAX: test_jax_training)."""
+"""--profile: which steps are looked at, and what is left in a run folder (on JAX, see there)."""
 
 import numpy as np
 import pytest
