@@ -234,8 +234,9 @@ def test_if_it_is_killed_its_processes_end(folder, tmp_path):
 
 def test_clipping_the_cells_and_parts_of_a_batch_have_tensorflows_numbers(folder, tmp_path):
     flags = {"clip_norm": 1e-3, "accumulate": 2, "batch_size": 4, "max_steps": 3}
-    status, printed = srn_train(folder, *words(folder, tmp_path / "run", **flags))
+    status, printed = srn_train(folder, *words(folder, tmp_path / "run", **flags), "--profile=2:3")
     assert status == 0, printed
+    assert len([*(tmp_path / "run").glob("plugins/profile/*/*.xplane.pb")]) == 1
     with eagerly():
         assert train.main(words(folder, tmp_path / "tensorflow", **flags)) == 0
     for row, other in zip(numbers(tmp_path / "tensorflow"), numbers(tmp_path / "run"), strict=True):
