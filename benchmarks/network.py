@@ -148,6 +148,9 @@ def main() -> None:
     parser.add_argument(
         "--peers", action="store_true", help="also PyTorch and OpenVINO, in bfloat16"
     )
+    parser.add_argument(
+        "--matmul", type=int, default=MATMUL, help=f"side of the matrices (default: {MATMUL})"
+    )
     parser.add_argument("--repeats", type=int, default=5, help="rounds at most (default: 5)")
     parser.add_argument(
         "--seconds",
@@ -176,7 +179,7 @@ def main() -> None:
             rows += (new := measure_size(options, name, sizes[text], pathlib.Path(folder)))
             print(table(new, COLUMNS), flush=True)
             complete = (name, text) == runs[-1]
-            write_results("network", options, rows, complete, MALLOC, matmul=MATMUL)
+            write_results("network", options, rows, complete, MALLOC, matmul=options.matmul)
 
 
 if __name__ == "__main__":

@@ -138,6 +138,9 @@ def main() -> None:
     parser.add_argument("--accumulate", type=int, default=1, help="parts of a batch (default: 1)")
     parser.add_argument("--xla", action="store_true", help="compile ours with XLA")
     parser.add_argument("--peers", action="store_true", help="also PyTorch, bfloat16")
+    parser.add_argument(
+        "--matmul", type=int, default=MATMUL, help=f"side of the matrices (default: {MATMUL})"
+    )
     parser.add_argument("--repeats", type=int, default=5, help="rounds at most (default: 5)")
     parser.add_argument(
         "--seconds",
@@ -164,7 +167,7 @@ def main() -> None:
         rows += (new := measure_batch(options, batch))
         print(table(new, COLUMNS | {"pairs/s": "{pairs_per_second:.1f}"}), flush=True)
         complete = i == len(options.batch_sizes)
-        write_results("training", options, rows, complete, MALLOC, matmul=MATMUL)
+        write_results("training", options, rows, complete, MALLOC, matmul=options.matmul)
 
 
 if __name__ == "__main__":

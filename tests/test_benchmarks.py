@@ -166,7 +166,8 @@ def test_sizes_and_work():
 def test_the_forward_benchmark_and_its_peers_from_start_to_end(tmp_path):
     output = tmp_path / "network.json"
     words = ("--models", "sr_edrb1", "--sizes", "32x32x2", "--precisions", "bfloat16", "--peers")
-    printed = run_benchmark("network", *words, "--repeats", 1, "--output", output)
+    words += ("--repeats", 1, "--matmul", 256)
+    printed = run_benchmark("network", *words, "--output", output)
     results = json.loads(output.read_text())
     rows = {row["what"]: row for row in results["rows"]}
     ours, openvino = rows["srn_tf, tensorflow"], rows["OpenVINO"]
@@ -175,10 +176,9 @@ def test_the_forward_benchmark_and_its_peers_from_start_to_end(tmp_path):
         assert row["tflops"] == pytest.approx(work / row["median"] / 1e12, rel=0.02, abs=1e-3)
         assert row["first"] > row["median"]
     assert openvino["ratio"] == pytest.approx(openvino["median"] / ours["median"], rel=1e-2)
-    fastest = max(row["tflops"] for what, row in rows.items() if what.startswith("matmul"))
-    # The rates are rounded to a thousandth.
-    rounding = 1e-3 / fastest
-    assert ours["of_matmul"] == pytest.approx(ours["tflops"] / fastest, abs=0.005 + rounding)
+    matmul = min(row["median"] for what, row in rows.items() if what.startswith("matmul"))
+    part = (work / ours["median"]) / (2 * 256**3 / matmul)
+    assert ours["of_matmul"] == pytest.approx(part, rel=1e-2, abs=1e-3)
     assert results["command"].startswith("python benchmarks/network.py --models sr_edrb1")
     assert results["machine"]["cores"] == len(os.sched_getaffinity(0))
     assert results["complete"] and results["commit"]
@@ -191,7 +191,7 @@ def test_the_forward_benchmark_and_its_peers_from_start_to_end(tmp_path):
 
 def test_the_training_benchmark_from_start_to_end(tmp_path):
     output = tmp_path / "training.json"
-    words = ("--model", "sr_edrb1", "--batch_sizes", 2, "--crop_size", 32)
+    words = ("--model", "sr_edrb1", "--batch_sizes", 2, "--crop_size", 32, "--matmul", 256)
     run_benchmark("training", *words, "--precisions", "float32", "--repeats", 1, "--output", output)
     ours = json.loads(output.read_text())["rows"][-1]
     work = 3 * 2 * macs_a_pixel("sr_edrb1") * 2 * 32**2
@@ -286,7 +286,9 @@ def test_the_gpu_benchmark_needs_no_tensorflow_and_has_the_authors_numbers(tmp_p
     words += ("--latency_size", 64, 32, "--crop_size", 32, "--batch_sizes", 2, "--matmul", 64)
     words += ("--precisions", "tf32", "bfloat16", "--repeats", 2, "--cpu", "--output", output)
     blocked = ("tensorflow", "psutil", "cv2", "skimage", "PIL")
-    run_benchmark("gpu", *words, blocked=blocked, KERAS_BACKEND=backend)
+    # What the compiler saves in the steps it costs many times over.
+    quick = {"KERAS_BACKEND": backend, "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
+    run_benchmark("gpu", *words, blocked=blocked, **quick)
     results = json.loads(output.read_text())
     assert 0 < results["parity"] < 1e-4
     assert 0 <= results["parity_of_losses"] < 1e-4

@@ -15,7 +15,7 @@ import numpy as np
 import PIL.Image
 import pytest
 import tensorflow as tf
-from helpers import SMALL, TESTS, randomize, run_python
+from helpers import LEAST, TESTS, randomize, run_python
 
 import srn_tf
 from srn_tf.checkpoints import archive
@@ -43,7 +43,7 @@ assert "srn_tf" not in sys.modules
 
 
 def small_model(name: str):
-    model = srn_tf.create_model(name, **SMALL_BY_NAME.get(name, SMALL))
+    model = srn_tf.create_model(name, **SMALL_BY_NAME.get(name, LEAST))
     randomize(model)
     return model
 

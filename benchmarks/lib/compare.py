@@ -8,7 +8,7 @@ import sys
 from lib.results import SECONDS
 from lib.timing import Worker, measure
 
-MATMUL = 4096  # side of the matrices
+MATMUL = 4096  # side of the matrices, where nothing else is asked for
 # Otherwise glibc gives memory of 32 MiB or more back to the system each time, and takes it anew:
 # PyTorch's guide to tuning says to avoid that.
 MALLOC = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(1 << 40)}
@@ -24,10 +24,10 @@ COLUMNS = {
 }
 
 
-def make_matmul(precision: str):
+def make_matmul(side: int, precision: str):
     from lib.backends import matmul
 
-    return matmul(MATMUL, precision)
+    return matmul(side, precision)
 
 
 def compare(alternatives: dict, work: float, options) -> list[dict]:
@@ -39,7 +39,7 @@ def compare(alternatives: dict, work: float, options) -> list[dict]:
         alternatives: (what, precision) -> (Keras backend, function that makes the call, its
             arguments); ours first.
         work: operations of one call.
-        options: with `repeats` and `seconds`.
+        options: with `repeats`, `seconds` and `matmul`, the side of the matrices.
 
     Returns:
         A row for each, with TFLOP/s, the part of what the fastest matmul of its precision reaches,
@@ -56,7 +56,7 @@ def compare(alternatives: dict, work: float, options) -> list[dict]:
 
     installed = list(filter(importlib.util.find_spec, ("tensorflow", "torch"))) or ["jax"]
     ceilings = {
-        (f"matmul, {backend}", precision): (backend, make_matmul, precision)
+        (f"matmul, {backend}", precision): (backend, make_matmul, options.matmul, precision)
         for precision in references
         for backend in installed
     }
@@ -75,7 +75,7 @@ def compare(alternatives: dict, work: float, options) -> list[dict]:
     for precision, ours in references.items():
         own = {what: timing for (what, other), timing in timings.items() if other == precision}
         speeds = {
-            what: (2 * MATMUL**3 if what.startswith("matmul") else work) / timing.median
+            what: (2 * options.matmul**3 if what.startswith("matmul") else work) / timing.median
             for what, timing in own.items()
         }
         matmuls = [speed for what, speed in speeds.items() if what.startswith("matmul")]
