@@ -57,18 +57,21 @@ def test_the_campaign_of_faults_loses_nothing():
     ("kept", "lost"), [("all", 0), ("none", 2)], ids=["a sound program", "one that loses"]
 )
 def test_kills_are_told_from_losses(tmp_path, kept, lost):
-    """A program that writes a file whole, or in two parts with a long time between them."""
+    """A program that writes a file in two parts with a long time between them, under a hidden name
+    until it is whole, or not."""
     script = tmp_path / "program.py"
     script.write_text(
         "import os, sys, time\n"
         "os.makedirs(sys.argv[1], exist_ok=True)\n"
         "path = os.path.join(sys.argv[1], 'a')\n"
         "time.sleep(0.1)\n"
-        + ("time.sleep(1)\n" if kept == "all" else "if os.path.exists(path): sys.exit()\n")
-        + "with open(path, 'w', buffering=1) as file:\n"
+        + f"name = path if {kept == 'none'} else os.path.join(sys.argv[1], '.a')\n"
+        "if name == path and os.path.exists(path): sys.exit()\n"
+        "with open(name, 'w', buffering=1) as file:\n"
         "    file.write('one\\n')\n"
-        + ("" if kept == "all" else "    time.sleep(3)\n")
-        + "    file.write('two\\n')\n"
+        f"    time.sleep({3 if kept == 'none' else 1})\n"
+        "    file.write('two\\n')\n"
+        "os.replace(name, path)\n"
     )
 
     def outcome(folder) -> dict:
