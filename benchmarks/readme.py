@@ -26,6 +26,7 @@ _VERSIONS = {
     "pipeline": ("tensorflow", "opencv-python-headless"),
     "folder": ("tensorflow", "keras"),
     "scaling": ("tensorflow", "keras"),
+    "service": ("tensorflow", "keras"),
     "gpu": ("jax", "torch", "keras"),
 }
 
@@ -80,6 +81,10 @@ def folder(results) -> str:
     corner = f"PNGs of 1280x720, {results['precision']}"
     columns = {corner: "{what}", "seconds": _MEDIAN, "pictures/s": "{pictures_per_second:.3g}"}
     return table(results["rows"], columns)
+
+
+def service(results) -> str:
+    return table(results["rows"], {"": "{what}", "seconds": _MEDIAN})
 
 
 def gpu(results) -> str:
