@@ -7,7 +7,8 @@
 #   --val_photos FOLDER  others, to validate with; default: none
 #   --out FOLDER       made anew: pairs, run, weights.npz (half floats), curves.png where there is
 #                      matplotlib; after an interruption the same command goes on
-#   --minutes M        of all of it; default 10. With --max_steps=N behind -- the run is so long
+#   --minutes M        of all of it; default 10; not looked at where --max_steps or --epoch, after
+#                      the --, says how long the training is
 #   --network NAME     default fast; what follows -- goes to train.py as it is
 #   --backend B        jax or tensorflow; default: jax where there is no TensorFlow or a GPU that
 #                      JAX sees, else tensorflow
@@ -88,11 +89,13 @@ if [ -n "$val_photos" ]; then
 fi
 wait
 
-left=$("$python" -c "print(round(max(0.5, $minutes - ($SECONDS - $begun) / 60 - 0.2), 2))")
-length=(--minutes "$left") resume=()
-[[ " $*" == *" --max_steps"* ]] && length=()
+left="" length=() resume=()
+if ! [[ " $*" =~ " "--?(max_steps|epoch)[\ =] ]]; then
+    left=$("$python" -c "print(round(max(0.5, $minutes - ($SECONDS - $begun) / 60 - 0.2), 2))")
+    length=(--minutes "$left")
+fi
 [ -d "$out/run" ] && resume=(--resume)
-say "training $network on $backend, ${length[*]:-$*}"
+say "training $network on $backend${left:+ for $left minutes}"
 "$python" "$here/train.py" --model "$network" --packed "$out/pairs.npz" "${held_out[@]}" \
     --run_dir "$out/run" --backend "$backend" "${length[@]}" "${resume[@]}" \
     --flagfile "$here/checkpoints/recipe.flags" "${changed[@]}" "${larger[@]}" "$@"

@@ -54,24 +54,24 @@ def test_the_campaign_of_faults_loses_nothing():
 
 
 @pytest.mark.parametrize(
-    ("kept", "lost"), [("all", 0), ("none", 2)], ids=["a sound program", "one that loses"]
+    ("hidden", "lost"),
+    [("'.a'", 0), ("'a'", 2), ("f'.{os.getpid()}'", 2)],
+    ids=["a sound program", "one that writes in place", "one that leaves what it was writing"],
 )
-def test_kills_are_told_from_losses(tmp_path, kept, lost):
-    """A program that writes a file in two parts with a long time between them, under a hidden name
-    until it is whole, or not."""
+def test_kills_are_told_from_losses(tmp_path, hidden, lost):
+    """A program that takes long to write a file, under a name of its own until it is whole."""
     script = tmp_path / "program.py"
     script.write_text(
         "import os, sys, time\n"
         "os.makedirs(sys.argv[1], exist_ok=True)\n"
-        "path = os.path.join(sys.argv[1], 'a')\n"
-        "time.sleep(0.1)\n"
-        + f"name = path if {kept == 'none'} else os.path.join(sys.argv[1], '.a')\n"
-        "if name == path and os.path.exists(path): sys.exit()\n"
+        "os.chdir(sys.argv[1])\n"
+        "if os.path.exists('a'): sys.exit()\n"
+        f"name = {hidden}\n"
         "with open(name, 'w', buffering=1) as file:\n"
         "    file.write('one\\n')\n"
-        f"    time.sleep({3 if kept == 'none' else 1})\n"
+        "    time.sleep(3)\n"
         "    file.write('two\\n')\n"
-        "os.replace(name, path)\n"
+        "os.replace(name, 'a')\n"
     )
 
     def outcome(folder) -> dict:

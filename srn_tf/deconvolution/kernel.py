@@ -29,8 +29,6 @@ _SPARSITY = (2e-2, 3e-4)  # lambda of the L0 penalty, at the first and the last 
 _BETA_STEP = 4.0
 _EDGE = 1 / 255  # differences from here on count in the energy
 _BETA_LAST = 1e2
-_COLLAPSED = 0.45  # of the coarser level's spread: a kernel that is narrower has lost its blur
-_LEAST_SPREAD = 3.0  # pixels, from which it was blur
 _KERNEL_PENALTY = 2.0
 _KERNEL_STEPS = 20
 _KERNEL_NOISE = 0.1  # of the maximum: smaller values become zero
@@ -56,12 +54,8 @@ def estimate_kernel(luma: np.ndarray, size: int, clipped: np.ndarray | None = No
     levels = [_level(luma, clipped, size, i) for i in range(_levels(size) + 1)]
     kernels = _starts(levels[-1].size)
     for i, level in reversed(list(enumerate(levels))):
-        enlarged = [_resized(kernel, level.size) for kernel in kernels]
-        refined = in_threads(level.refine, enlarged, [ITERATIONS] * len(kernels))
-        kernels = [
-            coarse if _is_collapsed(fine, coarse) else fine
-            for fine, coarse in zip(refined, enlarged, strict=True)
-        ]
+        kernels = [_resized(kernel, level.size) for kernel in kernels]
+        kernels = in_threads(level.refine, kernels, [ITERATIONS] * len(kernels))
         if i in _KEPT:
             kernels = sorted(kernels, key=lambda k: level.energy(k, _SPARSITY[1]))[: _KEPT[i]]
     return kernels[0]
@@ -88,13 +82,6 @@ def _level(luma: np.ndarray, clipped: np.ndarray, size: int, i: int) -> "_Level"
             for part in (luma, clipped)
         )
     return _Level(luma, clipped > 0, odd(size * RATIO**i))
-
-
-def _is_collapsed(fine: np.ndarray, coarse: np.ndarray) -> bool:
-    """Whether a kernel shrank to a fraction of what the coarser levels agreed on: fine levels have
-    more noise and texture, which no blur explains best (Levin et al., CVPR 2009)."""
-    before, after = spread(coarse)[0], spread(fine)[0]
-    return before >= _LEAST_SPREAD and after < _COLLAPSED * before
 
 
 def _starts(size: int) -> list[np.ndarray]:

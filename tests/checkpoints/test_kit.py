@@ -1,6 +1,7 @@
 """checkpoints/train.sh: from photographs to scored weights, unattended, and on after a kill -9."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from srn_tf.images.rgb import write_image
 
 pytestmark = pytest.mark.slow
 
-SMALL_RUN = ["--crop_size=64", "--batch_size=1", "--max_steps=9", "--save_every=3"]
+SMALL_RUN = ["--crop_size=64", "--batch_size=1", "--max_steps=30", "--save_every=3"]
 
 
 def test_it_trains_from_photographs_to_weights_and_goes_on_where_it_was_killed(tmp_path, photo):
@@ -27,7 +28,7 @@ def test_it_trains_from_photographs_to_weights_and_goes_on_where_it_was_killed(t
     command = ["bash", TESTS.parent / "checkpoints" / "train.sh", *words]
     run = tmp_path / "out" / "run"
     with subprocess.Popen(command, start_new_session=True, stdout=subprocess.PIPE) as process:
-        while not list(run.glob("checkpoints/*.npz")):
+        while not list(run.glob("checkpoints/step_*.npz")):
             assert process.poll() is None
             time.sleep(0.1)
         os.killpg(process.pid, signal.SIGKILL)
@@ -37,7 +38,9 @@ def test_it_trains_from_photographs_to_weights_and_goes_on_where_it_was_killed(t
     assert (tmp_path / "out" / "pairs.npz").stat() == pairs
     for phase in ("blurring 2 pairs", "training fast_small on tensorflow", "weights", "done"):
         assert phase in done
+    # It went on from a checkpoint, neither anew nor from the end.
+    assert 0 < int(re.search(r"^resuming at step (\d+)$", done, re.MULTILINE)[1]) < 30
     steps = [row["step"] for row in metrics(run)]
-    assert steps == list(range(1, 10))
+    assert steps == list(range(1, 31))
     with np.load(tmp_path / "out" / "weights.npz") as weights:
         assert {weights[n].dtype for n in weights.files if n[:6] == "model/"} == {np.dtype("f2")}

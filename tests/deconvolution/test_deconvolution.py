@@ -87,20 +87,6 @@ def test_the_measures_of_a_kernel():
     assert [kernel.odd(size) for size in (3, 4, 4.2, 80)] == [3, 5, 5, 81]
 
 
-@pytest.mark.parametrize(("width", "kept"), [(1, True), (9, False)])
-def test_a_kernel_that_is_lost_at_the_finest_level_is_the_coarser_ones(monkeypatch, width, kept):
-    def line(size, length):
-        k = np.zeros((size, size), np.float32)
-        k[size // 2, size // 2 - length // 2 :][:length] = 1 / length
-        return k
-
-    # A line of 12 pixels, then its blur at the finest level or a part of it.
-    refine = lambda self, start, _: line(self.size, 12 if self.size < 31 else width)  # noqa: E731
-    monkeypatch.setattr(kernel._Level, "refine", refine)
-    found = kernel.estimate_kernel(np.zeros((96, 96), np.float32), 31)
-    assert kernel.spread(found)[0] == pytest.approx(*((4.9, 0.1) if kept else (2.58, 0.01)))
-
-
 def test_the_kernel_is_found_and_the_picture_restored(sharp):
     picture, truth = blurred(sharp)
     k = kernel.estimate_kernel(picture, 21)
