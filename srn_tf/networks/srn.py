@@ -7,6 +7,7 @@
 The same three layers work at every scale, coarse to fine, unless `shared` is off.
 """
 
+import numpy as np
 from keras import ops
 
 from srn_tf.networks.configs import SRNConfig
@@ -94,3 +95,24 @@ class ScaleNetwork(Composite):
         features = self.encoder(to_patches(x, self.patch))
         code, state = self.cell(features[-1], state)
         return from_patches(self.decoder(code, features), self.patch), state
+
+
+def with_candidates(path: str, array: np.ndarray, config: SRNConfig) -> np.ndarray:
+    """A variable of a network without candidates and hints as the network of `config`, the same but
+    for them, has it: zeros from what comes with the picture, and to the weights of each pixel.
+
+    Args:
+        path: of the variable in both networks.
+        array: its value in the smaller one.
+    """
+    squares, channels = config.patch**2, config.channels
+    if path.endswith("enc1_1/kernel"):
+        kernel = array.reshape(*array.shape[:2], squares, 2 * channels, -1)
+        new = np.zeros((*kernel.shape[:3], config.input_channels - channels, kernel.shape[-1]))
+        parts = [kernel[:, :, :, :channels], new, kernel[:, :, :, channels:]]
+        return np.concatenate(parts, axis=3).reshape(*array.shape[:2], -1, array.shape[-1])
+    if "/dec1_0/" in path:
+        outputs = array.reshape(*array.shape[:-1], squares, channels)
+        new = np.zeros((*outputs.shape[:-1], weights_of(config)))
+        return np.concatenate([outputs, new], axis=-1).reshape(*array.shape[:-1], -1)
+    return array
