@@ -1,12 +1,13 @@
 # `make demo` deblurs the pictures in demo/pictures; `make serve` opens a page to drop pictures on;
-# `make train-demo` trains a small network and shows what it has learnt; `make test` runs the tests.
+# `make train-demo` trains a small network and shows what it has learnt; `make test` runs the tests
+# in five minutes, all but those marked slow; `make test-slow` runs those.
 
 PYTHON ?= $(shell for python in python3 python3.11 python3.12 python3.13; do \
     $$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null \
     && echo $$python && break; done)
 SEED ?= 1
 
-.PHONY: demo train-demo serve test clean
+.PHONY: demo train-demo serve test test-slow clean
 
 demo: .venv/installed
 	@echo "restoring the pictures of demo/pictures/blurred; look at demo/restored/report.html then"
@@ -20,7 +21,10 @@ train-demo: .venv/installed
 	.venv/bin/python demo/train.py --seed $(SEED)
 
 test: .venv/installed_dev
-	.venv/bin/python -m pytest
+	.venv/bin/python -m pytest -m "not slow"
+
+test-slow: .venv/installed_dev
+	.venv/bin/python -m pytest -m slow
 
 # Installed again only when the requirements change: the package itself is used in place.
 .venv/installed: setup.cfg pyproject.toml

@@ -15,6 +15,7 @@ from srn_tf.cli import export
 DOCS = TESTS.parent / "docs"
 
 
+@pytest.mark.slow
 def test_each_snippet_of_the_page_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     shutil.copytree(TESTS.parent / "demo" / "pictures" / "sharp", "photos")

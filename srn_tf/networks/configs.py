@@ -253,8 +253,8 @@ MODELS = {
     # This project's: chooses between the picture and its deconvolutions, pixel by pixel.
     "chooser": SRNConfig(
         kernel_size=3,
-        widths=(64, 128, 192),
-        blocks=(2, 3, 3),
+        widths=(32, 64, 128),
+        blocks=(1, 2, 3),
         recurrence="sum",
         residual=True,
         patch=4,

@@ -422,7 +422,7 @@ class _Keeper:
             self.run.write_metrics(rows)
             self.run.save(self.trainer, step)  # what was learnt is good
             raise
-        psnr, ssim = scores["psnr"], scores["ssim"]
-        note = "the best so far" if is_best else ""
-        self.log(f"step {step}: validation PSNR {psnr:.2f} dB, SSIM {ssim:.4f} {note}".rstrip())
-        rows[-1] |= {"validation_psnr": psnr, "validation_ssim": ssim}
+        rows[-1] |= {f"validation_{name}": scores[name] for name in ("psnr", "ssim", "gain")}
+        words = "validation PSNR {psnr:.2f} dB ({gain:+.2f}), SSIM {ssim:.4f}".format(**scores)
+        note = ", the best so far" if is_best else ""
+        self.log(f"step {step}: {words}{note}")

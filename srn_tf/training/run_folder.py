@@ -10,7 +10,7 @@
 
 A line of metrics.jsonl has `step`, `loss`, `loss_per_scale` (coarse to fine), `gradient_norm` (null
 where a float16 step overflowed), `lr`, `pairs_per_second`, `waiting` (seconds for data), and after
-a validation `validation_psnr` (dB) and `validation_ssim`.
+a validation `validation_psnr` (dB), `validation_ssim` and `validation_gain` (dB, over the blurred).
 """
 
 import contextlib

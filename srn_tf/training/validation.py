@@ -6,7 +6,6 @@ import numpy as np
 
 from srn_tf.data.examples import Source, fingerprint, make_batch
 from srn_tf.evaluation.metrics import psnr, ssim
-from srn_tf.evaluation.scores import summarize
 
 SHOWN = 4
 _BATCH = 8
@@ -29,9 +28,10 @@ class Validation:
         """Restores the crops.
 
         Returns:
-            Scores: means of `psnr` (dB; without crops restored to the last bit, where it is
-            infinite) and `ssim`, and on which `data`. The first crops, blurred, restored and sharp
-            side by side, uint8 [height, width, 3].
+            Scores: means of `psnr` (dB), `ssim` and `gain` (dB, over the blurred crop), without
+            crops that are equal to the last bit to the sharp one, blurred or restored, where there
+            are others; and on which `data`. The first crops, blurred, restored and sharp side by
+            side, uint8 [height, width, 3].
 
         Raises:
             UserError: if a picture cannot be read.
@@ -45,10 +45,13 @@ class Validation:
             restored = self._deblur_batch(np.concatenate(blurred, axis=-1))
             crops = zip(blurred[0], restored, sharp, strict=True)
             for crop, ours, truth in itertools.islice(crops, count - first):
-                name = str(len(rows))
-                rows.append({"name": name, "psnr": psnr(truth, ours), "ssim": ssim(truth, ours)})
+                restored_psnr, blurred_psnr = psnr(truth, ours), psnr(truth, crop)
+                gain = restored_psnr - blurred_psnr
+                rows.append((restored_psnr, ssim(truth, ours), gain))
                 if len(shown) < SHOWN:
                     shown.append(np.hstack([crop, ours, truth]))
-        mean = summarize(rows)[-1]
-        scores = {"psnr": mean["psnr"], "ssim": mean["ssim"], "data": fingerprint(self._source)}
-        return scores, np.vstack(shown)
+        # A sharp crop that is no longer one must not raise the mean over one that still is.
+        rows = [row for row in rows if np.isfinite(row[2])] or rows
+        means = (float(mean) for mean in np.mean(rows, axis=0))
+        scores = dict(zip(("psnr", "ssim", "gain"), means, strict=True))
+        return scores | {"data": fingerprint(self._source)}, np.vstack(shown)

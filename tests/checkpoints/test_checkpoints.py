@@ -10,6 +10,7 @@ from helpers import randomize, run_python
 import srn_tf
 from srn_tf.atomic import atomic_file, atomic_folder
 from srn_tf.checkpoints import archive, places
+from srn_tf.checkpoints.load import initialize
 
 
 @pytest.mark.slow
@@ -106,6 +107,25 @@ def test_weights_that_do_not_fit_are_listed_and_nothing_is_assigned(checkpoint, 
     ]
     for variable, old in zip(model.variables, before, strict=True):
         np.testing.assert_array_equal(variable, old)
+
+
+def test_a_choosing_network_begins_as_the_network_without_candidates(tmp_path):
+    small = {"widths": (4, 6), "blocks": (1, 1)}
+    alone, choosing = (srn_tf.create_model(name, **small) for name in ("fast", "chooser"))
+    randomize(alone)
+    archive.save(tmp_path / "fast.npz", "fast", alone)
+    initialize(choosing, tmp_path / "fast.npz", "chooser")
+    picture = np.random.default_rng(0).random((1, 32, 64, 3), np.float32)
+    # All candidates are the picture itself, and the hint is seen but counts for nothing yet.
+    seen = np.concatenate([picture] * 4 + [1 - picture], axis=-1)
+    for ours, expected in zip(choosing(seen), alone(picture), strict=True):
+        np.testing.assert_allclose(ours, expected, atol=1e-5)
+    wider = srn_tf.create_model("chooser", widths=(4, 8), blocks=(1, 1))
+    with pytest.raises(ValueError, match=r"its widths is \(4, 6\), not \(4, 8\)"):
+        initialize(wider, tmp_path / "fast.npz", "chooser")
+    archive.save(tmp_path / "chooser.npz", "chooser", choosing)
+    with pytest.raises(ValueError, match="holds a model chooser, not fast"):
+        initialize(alone, tmp_path / "chooser.npz", "fast")
 
 
 def test_weights_that_are_not_finite_are_not_saved(model, tmp_path):

@@ -203,6 +203,7 @@ def test_other_addresses_and_verbs(client):
     assert {"200", "400", "413", "415", "422", "503"} <= answers.keys()
 
 
+@pytest.mark.slow
 def test_two_hundred_at_once_are_neither_lost_nor_mixed_up(
     client, server, restored_by_command, tmp_path
 ):
