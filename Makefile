@@ -1,6 +1,6 @@
 # `make demo` deblurs the pictures in demo/pictures; `make serve` opens a page to drop pictures on;
 # `make train-demo` trains a small network and shows what it has learnt; `make test` runs the tests
-# in five minutes, all but those marked slow; `make test-slow` runs those.
+# in four minutes, all but those marked slow; `make test-slow` runs those.
 
 PYTHON ?= $(shell for python in python3 python3.11 python3.12 python3.13; do \
     $$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null \

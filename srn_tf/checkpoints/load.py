@@ -5,12 +5,10 @@ import functools
 import hashlib
 import pathlib
 
-from keras import ops
-
 from srn_tf import UserError
 from srn_tf.checkpoints import keras_files, pytorch, tf1
 from srn_tf.checkpoints.archive import assign, read, variables_by_path
-from srn_tf.checkpoints.places import find, shipped
+from srn_tf.checkpoints.places import find, name_to_begin_with, shipped
 from srn_tf.networks.create import create_model, create_model_from_config
 from srn_tf.networks.srn import with_candidates
 
@@ -94,18 +92,18 @@ def initialize(model, path, name: str) -> None:
     Raises:
         UserError: as `load_model`, and if the checkpoint's network is of another configuration.
     """
+    theirs, other, _ = load(path, name=name_to_begin_with(path, name))
+    grows = theirs != name
     config = model.config
-    theirs, other, _ = load(path, name=name if _foreign(path) else None)
-    grows = config.candidates and not other.config.candidates
-    if (theirs != name and not grows) or type(other.config) is not type(config):
-        raise UserError(f"{path}: holds a model {theirs}, not {name}")
     expected = dataclasses.replace(config, candidates=0, hints=0) if grows else config
+    if type(other.config) is not type(config):
+        raise UserError(f"{path}: holds a model {theirs}, not {name}")
     for field in dataclasses.fields(expected):
         has, needs = (getattr(each, field.name) for each in (other.config, expected))
         if has != needs:
             raise UserError(f"{path}: its {field.name} is {has}, not {needs}")
     weights = variables_by_path(other.variables, "model")
-    arrays = {key: ops.convert_to_numpy(variable) for key, variable in weights.items()}
+    arrays = {key: variable.numpy() for key, variable in weights.items()}
     if grows:
         arrays = {key: with_candidates(key, array, config) for key, array in arrays.items()}
     assign(variables_by_path(model.variables, "model"), arrays, path)

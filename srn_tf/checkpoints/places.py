@@ -10,6 +10,7 @@ import re
 import filelock
 
 from srn_tf import UserError
+from srn_tf.networks.configs import MODELS
 
 _HERE = pathlib.Path(__file__).parent.parent
 # In an installed package, and in a clone of the repository.
@@ -65,6 +66,14 @@ def find(path) -> pathlib.Path:
     if not path.is_file():
         raise UserError(f"{path}: no such checkpoint; train one with srn-train --run_dir")
     return path
+
+
+def name_to_begin_with(path, name: str) -> str | None:
+    """The model that a checkpoint must be of, for one of this name to begin with its weights; None
+    where that is to be seen: one with candidates may begin with one without. Weights alone
+    (`.weights.h5`) do not say what they are of."""
+    says = not str(path).endswith(".weights.h5")
+    return None if says and MODELS[name].candidates else name
 
 
 def lock(run_dir) -> filelock.FileLock:

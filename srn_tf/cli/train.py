@@ -240,10 +240,8 @@ def _require_run_folder(values: flags.FlagValues) -> None:
         return
     require_gpu(values.gpu)
     if values.init_from:
-        # A network with candidates may begin with one of another name.
-        require_checkpoint(
-            values.init_from, None if MODELS[values.model].candidates else values.model
-        )
+        name = places.name_to_begin_with(values.init_from, values.model)
+        require_checkpoint(values.init_from, name)
     require_writable(values.run_dir)
     if os.path.exists(os.path.join(values.run_dir, places.LOCK)):
         places.lock(values.run_dir).release()

@@ -11,6 +11,7 @@ import srn_tf
 from srn_tf.atomic import atomic_file, atomic_folder
 from srn_tf.checkpoints import archive, places
 from srn_tf.checkpoints.load import initialize
+from srn_tf.cli.command import require_checkpoint
 
 
 @pytest.mark.slow
@@ -126,6 +127,20 @@ def test_a_choosing_network_begins_as_the_network_without_candidates(tmp_path):
     archive.save(tmp_path / "chooser.npz", "chooser", choosing)
     with pytest.raises(ValueError, match="holds a model chooser, not fast"):
         initialize(alone, tmp_path / "chooser.npz", "fast")
+
+
+@pytest.mark.parametrize("name", ["fast_small", "chooser"])
+def test_a_network_begins_with_weights_alone_of_its_own(name, tmp_path):
+    """They do not say what they are of, so the name does."""
+    first, second = srn_tf.create_model(name), srn_tf.create_model(name)
+    randomize(first)
+    first.save_weights(tmp_path / "x.weights.h5")
+    require_checkpoint(
+        tmp_path / "x.weights.h5", places.name_to_begin_with(tmp_path / "x.weights.h5", name)
+    )
+    initialize(second, tmp_path / "x.weights.h5", name)
+    for ours, expected in zip(second.variables, first.variables, strict=True):
+        np.testing.assert_array_equal(ours, expected)
 
 
 def test_weights_that_are_not_finite_are_not_saved(model, tmp_path):
