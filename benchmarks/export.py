@@ -1,7 +1,7 @@
 """Seconds a picture of 720x1280 takes in each exported format, and in this package, in one run.
 
 All take a uint8 picture to a restored one with the same weights, on all cores, alternating. ONNX
-and LiteRT run in float32, OpenVINO also in bfloat16, which is a setting of its own.
+and LiteRT run in float32, OpenVINO also in bfloat16, which is a setting of its own, and in int8.
 """
 
 import functools
@@ -10,11 +10,11 @@ import tempfile
 
 import numpy as np
 import onnxruntime
-import openvino
 import skimage.data
 import skimage.transform
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
+from lib.exported import openvino_network, run
 from lib.results import SECONDS, arguments, table, write_results
 from lib.timing import cores, measure, without_gpu
 
@@ -25,7 +25,6 @@ from srn_tf.export import export
 from srn_tf.networks.configs import MODELS
 from srn_tf.options import PRECISIONS
 from srn_tf.restoration.deblurrer import Deblurrer
-from srn_tf.restoration.normalize import restore_arrays
 
 
 def main() -> None:
@@ -82,10 +81,11 @@ def restorers(options, folder: pathlib.Path, size) -> dict:
     formats["ONNX", "float32"] = lambda image: session.run(["restored"], {"image": image})[0]
 
     export(model, folder / "openvino", "openvino", size=size)
-    for precision, hint in (("float32", "f32"), ("bfloat16", "bf16")):
-        hints = {"INFERENCE_PRECISION_HINT": hint, "PERFORMANCE_HINT": "LATENCY"}
-        network = openvino.Core().compile_model(folder / "openvino" / "model.xml", "CPU", hints)
-        formats["OpenVINO", precision] = functools.partial(run_openvino, network)
+    for precision in ("float32", "bfloat16"):
+        formats["OpenVINO", precision] = openvino_network(folder / "openvino", precision)
+    middle = np.float32(skimage.data.coffee()[72:328, 172:428]) / 255
+    export(model, folder / "int8", "openvino", size=size, calibration=[middle])
+    formats["OpenVINO", "int8"] = openvino_network(folder / "int8", "float32")
 
     export(model, folder / "deblur.tflite", "litert", size=size)
     interpreter = Interpreter(str(folder / "deblur.tflite"), num_threads=cores())
@@ -97,19 +97,6 @@ def restorers(options, folder: pathlib.Path, size) -> dict:
 
 def run_saved_model(loaded, image):
     return loaded.signatures["serving_default"](image=tf.constant(image))["restored"]
-
-
-def run_openvino(network, image):
-    return network({"image": image})["restored"]
-
-
-def run(restore, picture: np.ndarray) -> np.ndarray:
-    """A uint8 picture, restored by a function of float32 pictures in [0, 1]."""
-
-    def scaled(blurred, peak):
-        return np.array(restore(blurred.astype(np.float32) / np.float32(peak)))
-
-    return restore_arrays(picture[np.newaxis], 3, scaled)[0]
 
 
 if __name__ == "__main__":

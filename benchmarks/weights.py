@@ -208,13 +208,21 @@ def main() -> None:
     parser.add_argument("--photos", help="folder of sharp photographs, to be blurred")
     parser.add_argument("--real_pairs", type=pathlib.Path, help="folder of real pairs")
     parser.add_argument("--checkpoint", help="as for test.py; default: the weights shipped")
+    parser.add_argument(
+        "--openvino", type=pathlib.Path, help="in place of it: a folder of srn-export, perhaps int8"
+    )
     parser.add_argument("--precision", default="float32", choices=PRECISIONS)
     parser.add_argument("--output", type=pathlib.Path, help="JSON file to write every score into")
     parser.add_argument("--figure", help="picture to draw")
     options = parser.parse_args()
     if not (options.photos or options.real_pairs):
         parser.error("--photos or --real_pairs is needed")
-    deblurrer = Deblurrer(options.checkpoint, options.precision)
+    if options.openvino:
+        from lib.exported import Exported
+
+        deblurrer = Exported(options.openvino)
+    else:
+        deblurrer = Deblurrer(options.checkpoint, options.precision)
     rows, pairs = [], []
     if options.real_pairs:
         count = len(list(options.real_pairs.glob("*_blurred.*")))

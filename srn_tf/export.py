@@ -10,6 +10,7 @@ import contextlib
 import errno
 import importlib
 import json
+import logging
 import math
 import os
 import pathlib
@@ -43,6 +44,7 @@ def export(
     card: dict | None = None,
     size: tuple[int, int] | None = None,
     overwrite: bool = False,
+    calibration=None,
 ) -> None:
     """Writes a network, whole or not at all.
 
@@ -55,6 +57,9 @@ def export(
         size: height and width to fix, and with them a batch of one; by default any. Not for
             saved_model and hub.
         overwrite: whether an earlier export may be replaced.
+        calibration: pictures, float32 [height, width, 3] in [0, 1], to quantize by: kernels and
+            what layers give become integers of 8 bits, of the ranges that these pictures have. For
+            openvino alone.
 
     Raises:
         UserError: if the target exists, or has another ending than the format's; if the package
@@ -67,6 +72,8 @@ def export(
             "a network that chooses among deconvolutions of a picture cannot be exported alone; "
             "test.py and Deblurrer run it"
         )
+    if calibration is not None and format != "openvino":
+        raise UserError(f"8-bit integers are written for openvino, not for {format}")
     _check_target(output_path, format, overwrite)
     _require_space(output_path, model)
     if size and format in _ANY_SIZE:
@@ -80,20 +87,25 @@ def export(
             f"{format} is written in float32 only, not {model.dtype_policy.name}; a lower "
             "precision is a setting of the program that runs it"
         )
-    if format in _NEEDED:
+    needed = [_NEEDED[format]] if format in _NEEDED else []
+    for package in needed if calibration is None else [*needed, "nncf"]:
         try:
-            importlib.import_module(_NEEDED[format])
+            importlib.import_module(package)
         except ImportError:
-            needed = _NEEDED[format]
             raise UserError(
-                f"{format} needs the package {needed}: install srn-tf[{format}]"
+                f"{format} needs the package {package}: install srn-tf[{format}]"
             ) from None
     if format == "hub":
         with atomic_folder(output_path, overwrite) as temporary:
             hub.write(temporary, model, card)
     elif format == "openvino":
         with atomic_folder(output_path, overwrite) as temporary:
-            _convert(model, temporary / _MAIN_FILE[format], format, size)
+            path = temporary / _MAIN_FILE[format]
+            if calibration is None:
+                _convert(model, path, format, size)
+            else:
+                _convert(model, temporary / "float32.xml", format, None)
+                _quantize(temporary / "float32.xml", path, calibration, size)
     else:
         with atomic_file(output_path) as temporary:
             _convert(model, temporary, format, size)
@@ -197,6 +209,24 @@ def _convert(model, path: pathlib.Path, format: str, size) -> None:
     except Exception as error:  # each converter raises what it likes
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise UserError(f"{format} cannot express this network today: {reason}") from error
+
+
+def _quantize(source: pathlib.Path, path: pathlib.Path, pictures, size) -> None:
+    """Writes OpenVINO's network of a file, which goes, with 8-bit integers in its convolutions."""
+    import nncf
+    import openvino
+
+    nncf.set_log_level(logging.ERROR)
+    network = openvino.Core().read_model(source)
+    dataset = nncf.Dataset(pictures, lambda picture: picture[None])
+    # Not as symmetric as the weights: what comes out of a ReLU has one sign, the rest two.
+    preset = nncf.QuantizationPreset.MIXED
+    network = nncf.quantize(network, dataset, preset=preset, subset_size=len(pictures))
+    if size:
+        network.reshape((1, *size, 3))
+    openvino.save_model(network, path)
+    for file in (source, source.with_suffix(".bin")):
+        file.unlink()
 
 
 def _write_saved_model(model, folder: pathlib.Path, card: dict | None) -> None:

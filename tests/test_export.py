@@ -24,6 +24,7 @@ from srn_tf.export import Restorer, export
 
 pytestmark = pytest.mark.slow
 
+PICTURES = TESTS.parent / "demo" / "pictures" / "sharp"
 SMALL_BY_NAME = {
     "mscnn": {"kernel_size": 3, "width": 4, "blocks": 1},
     "pss_nsc": {"widths": (4, 6, 8), "scales": 1},
@@ -287,6 +288,28 @@ def test_other_formats_give_the_packages_numbers_at_two_sizes(tmp_path, format, 
         assert_parity(RUN[format](path, image), model, image)
 
 
+@pytest.mark.parametrize("size", [[], ["--height=48", "--width=64"]])
+def test_8_bit_integers_are_near_float32(tmp_path, model, photo, size):
+    import openvino
+
+    (tmp_path / "photos").mkdir()
+    for i in range(3):
+        PIL.Image.fromarray(photo[100 * i : 100 * i + 96]).save(tmp_path / "photos" / f"{i}.png")
+    flags = ["--format=openvino", "--precision=int8", f"--calibration_path={tmp_path / 'photos'}"]
+    flags += [f"--output_path={tmp_path / 'deblur'}", *size]
+    assert save_and_export(tmp_path, "color_lstm_residual", model, *flags) == 0
+    assert sorted(file.name for file in (tmp_path / "deblur").iterdir()) == [
+        *("model.bin", "model.xml")
+    ]
+    network = openvino.Core().read_model(tmp_path / "deblur" / "model.xml")
+    kinds = [operation.get_type_name() for operation in network.get_ops()]
+    assert kinds.count("FakeQuantize") >= kinds.count("Convolution") > 0
+    image = photo[np.newaxis, 200:248, 100:164].astype(np.float32) / 255
+    restored = run_openvino(tmp_path / "deblur", image)
+    error = np.mean((restored - package_result(model, image)) ** 2)
+    assert 38 <= -10 * np.log10(error) < 80  # more would be float32
+
+
 def test_a_size_can_be_fixed(tmp_path):
     from ai_edge_litert.interpreter import Interpreter
 
@@ -307,6 +330,16 @@ def test_a_size_can_be_fixed(tmp_path):
         (
             ["--format=onnx", "--precision=bfloat16", "--output_path=new.onnx"],
             "onnx is written in float32 only, not mixed_bfloat16",
+        ),
+        (["--precision=int8", "--output_path=new"], "int8 and --calibration_path are needed tog"),
+        (["--calibration_path=mine", "--output_path=new"], "int8 and --calibration_path are nee"),
+        (
+            ["--format=onnx", "--precision=int8", f"--calibration_path={PICTURES}"],
+            "8-bit integers are written for openvino, not for onnx",
+        ),
+        (
+            ["--precision=int8", "--calibration_path=mine", "--output_path=new"],
+            "mine/photo.jpg: not a picture that can be read",
         ),
         (["--height=16", "--width=16", "--output_path=new"], "a SavedModel takes any size"),
         (["--format=litert", "--height=16"], "--height and --width are needed together"),

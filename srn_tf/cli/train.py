@@ -64,6 +64,9 @@ def define_flags() -> flags.FlagValues:
     define.integer("kernel_size", "instead of the model's own: 1, 3, 5 or 7.")
     define.integer("blocks", "blocks a stage, instead of the model's own.")
     define.optional_switch("norm", "normalise before each block, instead of the model's own.")
+    define.optional_switch(
+        "whitened", "squares of pixels as numbers that vary alike, instead of the model's own."
+    )
     _define_data(define)
     _define_learning(define)
     define.string("run_dir", "folder of the run, for checkpoints and metrics.")
@@ -155,7 +158,7 @@ def training_config(values: flags.FlagValues) -> TrainingConfig:
     except ValueError:
         words = ",".join(given["scale_weights"])
         raise UserError(f"scale_weights must be numbers, not {words}") from None
-    changes = ("kernel_size", "blocks", "norm")
+    changes = ("kernel_size", "blocks", "norm", "whitened")
     network = {name: given[name] for name in changes if given[name] is not None}
     data = DataConfig(**{name: given[name] for name in _DATA_FIELDS})
     own = _DEFAULTS.keys() & given.keys() - {*_DATA_FIELDS}

@@ -33,26 +33,6 @@ def _double(x, axis: int):
     return ops.reshape(pairs, shape)
 
 
-def to_patches(x, patch: int):
-    """Squares of pixels become channels: [b, H, W, c] -> [b, H / patch, W / patch, patch^2 c]."""
-    if patch == 1:
-        return x
-    batch, height, width, channels = ops.shape(x)
-    x = ops.reshape(x, (batch, height // patch, patch, width // patch, patch * channels))
-    x = ops.transpose(x, (0, 1, 3, 2, 4))
-    return ops.reshape(x, (batch, height // patch, width // patch, patch**2 * channels))
-
-
-def from_patches(x, patch: int):
-    """The inverse of `to_patches`."""
-    if patch == 1:
-        return x
-    batch, height, width, channels = ops.shape(x)
-    x = ops.reshape(x, (batch, height, width, patch, channels // patch))
-    x = ops.transpose(x, (0, 1, 3, 2, 4))
-    return ops.reshape(x, (batch, height * patch, width * patch, channels // patch**2))
-
-
 def pad_to_multiple(image, multiple: int):
     """Pads bottom and right by repeating the edge, to the next multiple of `multiple`.
 

@@ -13,7 +13,7 @@ from keras import ops
 from srn_tf.networks.configs import SRNConfig
 from srn_tf.networks.layers import CELLS, Composite, Decoder, Encoder, register, weights_of
 from srn_tf.networks.multiscale import MultiScaleNetwork
-from srn_tf.networks.pyramid import from_patches, to_patches
+from srn_tf.networks.patches import Patches
 
 # Logit that the blurred picture has before its candidates, in a network that has learnt nothing:
 # softmax then gives it nearly all.
@@ -30,18 +30,21 @@ class ScaleRecurrentNetwork(MultiScaleNetwork):
             ScaleNetwork(config, dtype=dtype, name="g_net" if config.shared else f"g_net_{i}")
             for i in range(1 if config.shared else config.scales)
         ]
+        self.patches = Patches(config)
 
     def build_step(self, scale: int, size: tuple) -> None:
         network = self._network(scale)
         if not network.built:
-            network.build((*size, self.config.input_channels + self.config.channels))
+            channels = self.config.input_channels + self.config.channels
+            network.build(self.patches.shape((*size, channels)))
 
     def _network(self, scale: int):
         return self.networks[0 if self.config.shared else scale]
 
     def step(self, scale: int, blurred, estimate, state):
-        output, state = self._network(scale)(ops.concatenate([blurred, estimate], axis=-1), state)
-        output = ops.cast(output, "float32")
+        seen = self.patches.split(ops.concatenate([blurred, estimate], axis=-1))
+        output, state = self._network(scale)(seen, state)
+        output = self.patches.join(output)
         if not self.config.residual:
             return output, state
         channels, count = self.config.channels, weights_of(self.config)
@@ -69,7 +72,7 @@ class ScaleNetwork(Composite):
 
     def __init__(self, config: SRNConfig, **kwargs):
         super().__init__(**kwargs)
-        self.config, self.patch = config, config.patch
+        self.config = config
         self.encoder = Encoder(config, name="encoder", dtype=self.dtype_policy)
         self.cell = CELLS[config.recurrence](
             config.widths[-1],
@@ -79,22 +82,20 @@ class ScaleNetwork(Composite):
         self.decoder = Decoder(config, name="decoder", dtype=self.dtype_policy)
 
     def build(self, input_shape) -> None:
-        batch, height, width, channels = input_shape
-        sides = (side and side // self.patch for side in (height, width))
-        patches = (batch, *sides, channels * self.patch**2)
-        self.encoder.build(patches)
-        code = self.encoder.compute_output_shape(patches)[-1]
+        self.encoder.build(input_shape)
+        code = self.encoder.compute_output_shape(input_shape)[-1]
         self.cell.build(code)
         self.decoder.build(code)
 
     def compute_output_shape(self, input_shape) -> tuple:
-        return (*input_shape[:-1], self.config.channels + weights_of(self.config))
+        return (*input_shape[:-1], self.decoder.output_conv.filters)
 
     def call(self, x, state=None):
-        """[batch, H, W, input], state or None -> ([batch, H, W, channels (+ weights)], state)."""
-        features = self.encoder(to_patches(x, self.patch))
+        """[batch, H, W, input], state or None -> ([batch, H, W, channels (+ weights)], state), all
+        of them of the squares that are one place here."""
+        features = self.encoder(x)
         code, state = self.cell(features[-1], state)
-        return from_patches(self.decoder(code, features), self.patch), state
+        return self.decoder(code, features), state
 
 
 def with_candidates(path: str, array: np.ndarray, config: SRNConfig) -> np.ndarray:
@@ -106,13 +107,17 @@ def with_candidates(path: str, array: np.ndarray, config: SRNConfig) -> np.ndarr
         array: its value in the smaller one.
     """
     squares, channels = config.patch**2, config.channels
+    if config.whitened:  # a picture after the other, not a pixel after the other
+        squares, channels = 1, squares * channels
     if path.endswith("enc1_1/kernel"):
         kernel = array.reshape(*array.shape[:2], squares, 2 * channels, -1)
-        new = np.zeros((*kernel.shape[:3], config.input_channels - channels, kernel.shape[-1]))
+        more = config.candidates + config.hints
+        new = np.zeros((*kernel.shape[:3], more * channels, kernel.shape[-1]))
         parts = [kernel[:, :, :, :channels], new, kernel[:, :, :, channels:]]
         return np.concatenate(parts, axis=3).reshape(*array.shape[:2], -1, array.shape[-1])
     if "/dec1_0/" in path:
         outputs = array.reshape(*array.shape[:-1], squares, channels)
-        new = np.zeros((*outputs.shape[:-1], weights_of(config)))
+        weights = weights_of(config) * config.patch**2 // squares
+        new = np.zeros((*outputs.shape[:-1], weights))
         return np.concatenate([outputs, new], axis=-1).reshape(*array.shape[:-1], -1)
     return array

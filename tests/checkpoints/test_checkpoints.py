@@ -110,8 +110,9 @@ def test_weights_that_do_not_fit_are_listed_and_nothing_is_assigned(checkpoint, 
         np.testing.assert_array_equal(variable, old)
 
 
-def test_a_choosing_network_begins_as_the_network_without_candidates(tmp_path):
-    small = {"widths": (4, 6), "blocks": (1, 1)}
+@pytest.mark.parametrize("whitened", [False, True])
+def test_a_choosing_network_begins_as_the_network_without_candidates(tmp_path, whitened):
+    small = {"widths": (4, 6), "blocks": (1, 1), "whitened": whitened}
     alone, choosing = (srn_tf.create_model(name, **small) for name in ("fast", "chooser"))
     randomize(alone)
     archive.save(tmp_path / "fast.npz", "fast", alone)
@@ -121,7 +122,7 @@ def test_a_choosing_network_begins_as_the_network_without_candidates(tmp_path):
     seen = np.concatenate([picture] * 4 + [1 - picture], axis=-1)
     for ours, expected in zip(choosing(seen), alone(picture), strict=True):
         np.testing.assert_allclose(ours, expected, atol=1e-5)
-    wider = srn_tf.create_model("chooser", widths=(4, 8), blocks=(1, 1))
+    wider = srn_tf.create_model("chooser", **small | {"widths": (4, 8)})
     with pytest.raises(ValueError, match=r"its widths is \(4, 6\), not \(4, 8\)"):
         initialize(wider, tmp_path / "fast.npz", "chooser")
     archive.save(tmp_path / "chooser.npz", "chooser", choosing)

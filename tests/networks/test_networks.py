@@ -8,9 +8,11 @@ from helpers import SMALL, randomize, run_python
 from reference import golden
 
 import srn_tf
+from srn_tf.networks.configs import model_config
 from srn_tf.networks.create import restore
 from srn_tf.networks.layers import ChannelNorm, ConvLSTMCell, ConvRNNCell, DoublingConv, SumCell
-from srn_tf.networks.pyramid import from_patches, pad_to_multiple, pyramid, to_patches, upsample
+from srn_tf.networks.patches import Patches
+from srn_tf.networks.pyramid import pad_to_multiple, pyramid, upsample
 
 
 @pytest.mark.parametrize("name", ["lstm", "gray", "color", "mscnn", "pss_nsc"])
@@ -110,15 +112,57 @@ def test_channel_norm_divides_each_pixel_by_its_root_mean_square():
 
 
 def test_patches_are_squares_and_come_back():
+    patches = Patches(model_config("fast", whitened=False))
     x = np.arange(2 * 8 * 12 * 3, dtype=np.float32).reshape(2, 8, 12, 3)
-    patches = to_patches(x, 4)
-    np.testing.assert_array_equal(patches, tf.nn.space_to_depth(x, 4))
-    np.testing.assert_array_equal(patches[1, 1, 2], x[1, 4:8, 8:12].ravel())
-    np.testing.assert_array_equal(from_patches(patches, 4), x)
+    squares = patches.split(x)
+    assert squares.shape == patches.shape(x.shape)
+    np.testing.assert_array_equal(squares, tf.nn.space_to_depth(x, 4))
+    np.testing.assert_array_equal(squares[1, 1, 2], x[1, 4:8, 8:12].ravel())
+    np.testing.assert_array_equal(patches.join(squares), x)
+
+
+@pytest.mark.parametrize(("side", "channels"), [(4, 3), (4, 1), (2, 3)])
+def test_whitened_squares_are_waves_of_their_own_size(side, channels):
+    patches = Patches(model_config("fast", patch=side, channels=channels))
+    count = channels * side**2
+    split = np.asarray(patches.split(np.eye(count).reshape(count, side, side, channels) + 0.5))
+    joined = np.asarray(patches.join(np.eye(count).reshape(count, 1, 1, count)))
+    # What is seen of each pixel, and what each number adds to the pixels: the same waves, of length
+    # one and at right angles, but for two factors a wave.
+    forth, back = split.reshape(count, count).T, joined.reshape(count, count)
+    waves = forth / np.linalg.norm(forth, axis=1, keepdims=True)
+    np.testing.assert_allclose(waves @ waves.T, np.eye(count), atol=1e-5)
+    lengths = np.linalg.norm(back, axis=1, keepdims=True)
+    np.testing.assert_allclose(back / lengths, waves, atol=1e-5)
+    # First the mean; the larger the finer a wave is, as they are weaker in photographs.
+    np.testing.assert_allclose(waves[0], np.full(count, count**-0.5), atol=1e-5)
+    assert np.argmin(np.linalg.norm(forth, axis=1)) == np.argmax(lengths) == 0
+
+
+def test_whitened_squares_of_a_photograph_vary_alike(photo):
+    photo = photo[None].astype(np.float32) / 255
+    for whitened, low, high in ((False, 50, 10_000), (True, 1, 12)):
+        squares = np.asarray(Patches(model_config("fast", whitened=whitened)).split(photo))
+        deviations = np.sqrt(np.linalg.eigvalsh(np.cov(squares.reshape(-1, 48).T)))
+        # Of the colours a photograph has little at the highest frequencies.
+        assert low < deviations[-1] / deviations[24] < high
+
+
+def test_pictures_that_come_along_are_whitened_one_by_one():
+    patches = Patches(model_config("chooser"))
+    one, two = np.random.default_rng(0).random((2, 1, 8, 8, 3)).astype(np.float32)
+    both = np.asarray(patches.split(np.concatenate([one, two], axis=-1)))
+    np.testing.assert_allclose(both[..., :48], patches.split(one), atol=1e-5)
+    np.testing.assert_allclose(both[..., 48:], patches.split(two), atol=1e-5)
+    # What is given beside a picture's correction stays as it is.
+    more = np.arange(64, dtype=np.float32).reshape(1, 2, 2, 16)
+    joined = patches.join(np.concatenate([np.zeros((1, 2, 2, 48), np.float32), more], axis=-1))
+    np.testing.assert_array_equal(joined[..., :3], np.zeros((1, 8, 8, 3)))
+    np.testing.assert_array_equal(joined[0, 2, 5, 3], more[0, 0, 1, 4 * 2 + 1])
 
 
 def test_candidates_are_weighted_for_each_pixel():
-    small = {"widths": (4, 6), "blocks": 1, "scales": 1, "patch": 2}
+    small = {"widths": (4, 6), "blocks": 1, "scales": 1, "patch": 2, "whitened": False}
     model = srn_tf.create_model("chooser", candidates=2, hints=1, **small)
     pictures = np.random.default_rng(0).random((1, 8, 8, 12)).astype(np.float32)
     blurred, first, second = (pictures[..., i : i + 3] for i in (0, 3, 6))
