@@ -6,6 +6,7 @@ step in plain PyTorch, compiled and eager, beside ours.
 """
 
 import importlib.util
+import itertools
 import os
 
 from lib.compare import COLUMNS, MALLOC, MATMUL, compare
@@ -88,12 +89,12 @@ def make_torch_step(name: str, overrides: dict, precision: str, batch: int, side
     return step
 
 
-def measure_batch(options, batch: int) -> list[dict]:
-    """The rows of one batch size."""
+def measure_batch(options, name: str, batch: int) -> list[dict]:
+    """The rows of one network and batch size."""
     # As in network.py: not in the processes of the alternatives.
     from srn_tf.networks.macs import macs_a_pixel
 
-    name, side = options.model, options.crop_size
+    side = options.crop_size
     overrides = overrides_of(options, "kernel_size", "blocks")
     calls = {}
     for precision in options.precisions:
@@ -119,7 +120,7 @@ def measure_batch(options, batch: int) -> list[dict]:
 
 def main() -> None:
     parser = arguments(__doc__)
-    parser.add_argument("--model", default="color", choices=MODELS)
+    parser.add_argument("--models", nargs="+", default=["color"], choices=MODELS)
     parser.add_argument("--kernel_size", type=int, help="instead of the model's own")
     parser.add_argument("--blocks", type=int, help="instead of the model's own")
     parser.add_argument(
@@ -155,18 +156,20 @@ def main() -> None:
         parser.error("--accumulate and --xla are for the backend tensorflow alone")
     if "all" in options.backends:
         options.backends = list(filter(importlib.util.find_spec, BACKENDS))
-    multiple = checked_config(parser, options, options.model).size_multiple
-    if options.crop_size % multiple:
-        parser.error(f"--crop_size {options.crop_size}: must be a multiple of {multiple}")
+    for name in options.models:
+        multiple = checked_config(parser, options, name).size_multiple
+        if options.crop_size % multiple:
+            parser.error(f"--crop_size {options.crop_size}: {name} needs a multiple of {multiple}")
     os.environ.setdefault("KERAS_BACKEND", options.backends[0])
     without_gpu()
     rows = []
-    for i, batch in enumerate(options.batch_sizes, start=1):
+    runs = list(itertools.product(options.models, options.batch_sizes))
+    for name, batch in runs:
         size = f"{options.crop_size}x{options.crop_size}"
-        print(f"\n{options.model}, training step, {batch} crops of {size}", flush=True)
-        rows += (new := measure_batch(options, batch))
+        print(f"\n{name}, training step, {batch} crops of {size}", flush=True)
+        rows += (new := measure_batch(options, name, batch))
         print(table(new, COLUMNS | {"pairs/s": "{pairs_per_second:.1f}"}), flush=True)
-        complete = i == len(options.batch_sizes)
+        complete = (name, batch) == runs[-1]
         write_results("training", options, rows, complete, MALLOC, matmul=options.matmul)
 
 

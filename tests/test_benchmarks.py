@@ -194,7 +194,7 @@ def test_the_forward_benchmark_and_its_peers_from_start_to_end(tmp_path):
 
 def test_the_training_benchmark_from_start_to_end(tmp_path):
     output = tmp_path / "training.json"
-    words = ("--model", "sr_edrb1", "--batch_sizes", 2, "--crop_size", 32, "--matmul", 256)
+    words = ("--models", "sr_edrb1", "--batch_sizes", 2, "--crop_size", 32, "--matmul", 256)
     run_benchmark("training", *words, "--precisions", "float32", "--repeats", 1, "--output", output)
     ours = json.loads(output.read_text())["rows"][-1]
     work = 3 * 2 * macs_a_pixel("sr_edrb1") * 2 * 32**2
