@@ -327,7 +327,7 @@ def start_tensorflow(gpu: str | None, threads: int) -> None:
     os.environ["KERAS_BACKEND"] = "tensorflow"  # inference and export are TensorFlow
     if gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu
-    with quiet_stderr():
+    with quiet_stderr(), hidden(*_NOT_USED):
         import tensorflow as tf
     devices = tf.config.list_physical_devices("GPU")
     if gpu is not None and not gpu.startswith("-") and not devices:
@@ -340,6 +340,23 @@ def start_tensorflow(gpu: str | None, threads: int) -> None:
         cv2.setNumThreads(threads)
         tf.config.threading.set_intra_op_parallelism_threads(threads)
         tf.config.threading.set_inter_op_parallelism_threads(threads)
+
+
+# TensorFlow and Keras import these where they are installed, for up to half of the time that they
+# take to start, for parts that no command uses.
+_NOT_USED = ("jax", "matplotlib", "pandas", "sklearn")
+
+
+@contextlib.contextmanager
+def hidden(*modules: str):
+    """What is imported in it finds these modules missing, where they are not imported yet."""
+    absent = [name for name in modules if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(absent))
+    try:
+        yield
+    finally:
+        for name in absent:
+            sys.modules.pop(name, None)
 
 
 # What training on JAX takes, as modules and as packages.

@@ -218,7 +218,7 @@ def _compile_steps(model) -> list:
 
     for scale in range(model.config.scales):
         if scale == 0:
-            step = tf.function(first).get_concrete_function(blurred)
+            step = tf.function(first, autograph=False).get_concrete_function(blurred)
         else:
             step = tf.function(functools.partial(further, scale), autograph=False)
             step = step.get_concrete_function(blurred, picture, state)

@@ -223,3 +223,14 @@ def test_all_mistakes_of_users_are_known_as_such():
     paths = [path for path in (ROOT / "srn_tf").rglob("*.py") if path.parent.name != "images"]
     sources = {path: path.read_text() for path in paths}
     assert [path for path, text in sources.items() if "raise ValueError" in text] == []
+
+
+def test_tensorflow_is_started_without_what_no_command_uses():
+    code = """
+import sys
+from srn_tf.cli.command import start_tensorflow
+start_tensorflow("-1", 0)
+print(sorted({"jax", "matplotlib", "pandas", "sklearn"} & sys.modules.keys()))
+import jax, matplotlib.pyplot
+"""
+    assert run_python(code).strip() == "[]"
