@@ -55,6 +55,16 @@ def run_python(code: str, **environment) -> str:
     return result.stdout
 
 
+def compiling_once(folder) -> dict[str, str]:
+    """The environment in which what one process of JAX has compiled, the next one need not."""
+    return {
+        "JAX_COMPILATION_CACHE_DIR": str(folder / "cache"),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        # What the compiler saves in the steps it costs many times over.
+        "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
+    }
+
+
 class Forked:
     """Python code that runs in a process of its own, forked from one that has TensorFlow imported.
 

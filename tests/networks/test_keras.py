@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers import SMALL, TESTS, randomize, run_python
+from helpers import SMALL, TESTS, compiling_once, randomize, run_python
 
 import srn_tf
 from srn_tf.checkpoints import archive
@@ -124,12 +124,13 @@ def test_files_give_the_same_bits_in_a_fresh_process(tmp_path, backend):
     files = FILES if backend == "tensorflow" else {"lstm": FILES["lstm"]}
     values = {"folder": str(tmp_path), "networks": json.dumps(files)}
     fit = FIT.format(photos=PHOTOS, path=str(tmp_path / "fit.keras"))
+    environment = {"KERAS_BACKEND": backend, **compiling_once(tmp_path)}
     if backend == "tensorflow":
         exec(COMPILED + SAVE.format(**values), {})
         exec(fit, {})
     else:
-        run_python(COMPILED + SAVE.format(**values) + fit, KERAS_BACKEND=backend)
-    assert run_python(COMPILED + LOAD.format(**values), KERAS_BACKEND=backend).strip() == backend
+        run_python(COMPILED + SAVE.format(**values) + fit, **environment)
+    assert run_python(COMPILED + LOAD.format(**values), **environment).strip() == backend
 
 
 def test_configurations_are_plain_json_and_make_the_same_again(network):

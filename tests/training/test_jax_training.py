@@ -12,7 +12,7 @@ import numpy as np
 import psutil
 import pytest
 import skimage.data
-from helpers import LEAST, TESTS, TINY, configuration, eagerly, metrics, randomize
+from helpers import LEAST, TESTS, TINY, compiling_once, configuration, eagerly, metrics, randomize
 
 import srn_tf
 from srn_tf.checkpoints import archive, places
@@ -91,12 +91,7 @@ def words(folder, run_dir, **flags) -> list[str]:
 
 
 def start(folder, *words) -> subprocess.Popen:
-    # What one process has compiled, the next one need not.
-    cache = {"JAX_COMPILATION_CACHE_DIR": str(folder / "cache")}
-    cache |= {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
-    # What the compiler saves in the steps it costs many times over.
-    cache |= {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
-    environment = {**os.environ, **cache, "PYTHONPATH": str(TESTS.parent)}
+    environment = {**os.environ, **compiling_once(folder), "PYTHONPATH": str(TESTS.parent)}
     command = [sys.executable, folder / "train.py", "--backend=jax", "--processes=1", *words]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     return subprocess.Popen(command, env=environment, start_new_session=True, **pipes)
