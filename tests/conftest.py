@@ -5,6 +5,7 @@ import shutil
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import preloaded  # noqa: F401
 import pytest
 from helpers import SMALL, randomize
 

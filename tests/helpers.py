@@ -21,7 +21,7 @@ from srn_tf.training.config import TrainingConfig
 
 TESTS = pathlib.Path(__file__).resolve().parent
 _FORKS = multiprocessing.get_context("forkserver")
-_FORKS.set_forkserver_preload(["tensorflow", "cv2", "skimage.metrics"])
+_FORKS.set_forkserver_preload(["preloaded"])
 # A network of the same shape that a test can afford.
 SMALL = {"kernel_size": 3, "widths": (4, 6, 8), "blocks": 1}
 # The least that has a state to carry on and a skip, for trainings: a step is traced op by op.

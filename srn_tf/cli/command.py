@@ -327,8 +327,7 @@ def start_tensorflow(gpu: str | None, threads: int) -> None:
     os.environ["KERAS_BACKEND"] = "tensorflow"  # inference and export are TensorFlow
     if gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu
-    with quiet_stderr(), hidden(*_NOT_USED):
-        import tensorflow as tf
+    tf = import_tensorflow()
     devices = tf.config.list_physical_devices("GPU")
     if gpu is not None and not gpu.startswith("-") and not devices:
         raise UserError(f"--gpu {gpu}: no such GPU, or TensorFlow cannot use it (--gpu -1: none)")
@@ -342,13 +341,19 @@ def start_tensorflow(gpu: str | None, threads: int) -> None:
         tf.config.threading.set_inter_op_parallelism_threads(threads)
 
 
-# TensorFlow and Keras import these where they are installed, for up to half of the time that they
-# take to start, for parts that no command uses.
-_NOT_USED = ("jax", "matplotlib", "pandas", "sklearn")
+def import_tensorflow():
+    """The module, without its start-up chatter.
+
+    It and Keras import other packages where they are installed, which takes up to half of the
+    time, for parts of theirs that nothing here uses; those they do not find.
+    """
+    with quiet_stderr(), _hidden("jax", "matplotlib", "pandas", "sklearn"):
+        import tensorflow
+    return tensorflow
 
 
 @contextlib.contextmanager
-def hidden(*modules: str):
+def _hidden(*modules: str):
     """What is imported in it finds these modules missing, where they are not imported yet."""
     absent = [name for name in modules if name not in sys.modules]
     sys.modules.update(dict.fromkeys(absent))
