@@ -216,7 +216,12 @@ def _compile_steps(model) -> list:
         estimate, state = model.step(scale, blurred, *model.enlarge(scale, estimate, state))
         return estimate, state if scale < last else ()
 
+    # With variables shared between scales, all but the coarsest compute the same.
+    alike = getattr(model.config, "shared", False)
     for scale in range(model.config.scales):
+        if alike and scale > 1:
+            steps.append(functools.partial(_first_of, steps[1]) if scale == last else steps[1])
+            continue
         if scale == 0:
             step = tf.function(first, autograph=False).get_concrete_function(blurred)
         else:
@@ -226,6 +231,11 @@ def _compile_steps(model) -> list:
         state = tuple(tf.TensorSpec(part.shape, part.dtype) for part in state)
         steps.append(step)
     return steps
+
+
+def _first_of(step, *inputs) -> tuple:
+    """The estimate of a step, without the state that no further one needs."""
+    return step(*inputs)[0], ()
 
 
 def _tile_for_memory() -> int:
