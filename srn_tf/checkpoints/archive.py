@@ -133,6 +133,8 @@ def _shapes(file) -> dict[str, tuple[int, ...]]:
             name = member.filename.removesuffix(".npy")
             if member.compress_type != zipfile.ZIP_STORED:
                 raise UserError(f"{name} is compressed, which numpy.savez never does")
+            if member.comment:  # a wrong length of it would hide the members behind
+                raise UserError(f"{name} has a comment, which numpy.savez never writes")
             if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize > member.file_size:
                 raise UserError(f"{name} says to be larger than it is")
             shapes[name] = shape

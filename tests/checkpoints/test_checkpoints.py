@@ -49,10 +49,14 @@ def test_damaged_and_foreign_files_get_one_line_with_their_name(checkpoint, dama
 
 
 def test_no_flipped_byte_goes_unnoticed_or_ends_in_a_traceback(checkpoint):
-    """Every 97th byte of a small file: data, names, directory and header alike."""
+    """Every 97th byte of a small file: data, names and header; and some of its directory's bytes,
+    those of lengths among them."""
     whole = checkpoint.read_bytes()
     _, expected = archive.read(checkpoint)
-    for place in range(0, len(whole), 97):
+    directory = whole.index(b"PK\1\2")
+    entries = [whole.index(b"PK\1\2", start) for start in range(directory, len(whole) - 1000, 500)]
+    of_directory = [entry + i for entry in entries for i in range(20, 46)]
+    for place in [*range(0, len(whole), 97), *of_directory]:
         content = bytearray(whole)
         content[place] ^= 255
         checkpoint.write_bytes(content)
