@@ -209,7 +209,9 @@ def main() -> None:
     parser.add_argument("--real_pairs", type=pathlib.Path, help="folder of real pairs")
     parser.add_argument("--checkpoint", help="as for test.py; default: the weights shipped")
     parser.add_argument(
-        "--openvino", type=pathlib.Path, help="in place of it: a folder of srn-export, perhaps int8"
+        "--openvino",
+        type=pathlib.Path,
+        help="in place of it: a folder of srn-export",
     )
     parser.add_argument("--precision", default="float32", choices=PRECISIONS)
     parser.add_argument("--output", type=pathlib.Path, help="JSON file to write every score into")
@@ -218,6 +220,8 @@ def main() -> None:
     if not (options.photos or options.real_pairs):
         parser.error("--photos or --real_pairs is needed")
     if options.openvino:
+        if options.checkpoint:
+            parser.error("--openvino has no part beside --checkpoint")
         from lib.exported import Exported
 
         deblurrer = Exported(options.openvino)

@@ -15,9 +15,11 @@ import math
 import os
 import pathlib
 import shutil
+import sys
 import warnings
 
 import keras
+import numpy as np
 import tensorflow as tf
 from keras import ops
 
@@ -57,12 +59,13 @@ def export(
         size: height and width to fix, and with them a batch of one; by default any. Not for
             saved_model and hub.
         overwrite: whether an earlier export may be replaced.
-        calibration: pictures, float32 [height, width, 3] in [0, 1], to quantize by: kernels and
-            what layers give become integers of 8 bits, of the ranges that these pictures have. For
-            openvino alone.
+        calibration: list of pictures, float32 [height, width, 3] in [0, 1], to quantize by: kernels
+            and what layers see become integers of 8 bits, of the ranges that these pictures give
+            them. For openvino alone.
 
     Raises:
-        UserError: if the target exists, or has another ending than the format's; if the package
+        UserError: if the target exists, or has another ending than the format's; if there is a
+            calibration without pictures, or for another format; if the package
             that writes the format is missing; if the format cannot express the model, or the
             model needs more than a blurred picture.
     """
@@ -74,6 +77,8 @@ def export(
         )
     if calibration is not None and format != "openvino":
         raise UserError(f"8-bit integers are written for openvino, not for {format}")
+    if calibration is not None and not len(calibration):
+        raise UserError("there are no pictures to calibrate by")
     _check_target(output_path, format, overwrite)
     _require_space(output_path, model)
     if size and format in _ANY_SIZE:
@@ -218,10 +223,14 @@ def _quantize(source: pathlib.Path, path: pathlib.Path, pictures, size) -> None:
 
     nncf.set_log_level(logging.ERROR)
     network = openvino.Core().read_model(source)
-    dataset = nncf.Dataset(pictures, lambda picture: picture[None])
+    # The range of a picture itself, which is added to the network's output, is known.
+    ramp = np.broadcast_to(np.linspace(0, 1, 256, dtype=np.float32)[:, np.newaxis], (256, 256, 3))
+    pictures = [*pictures, ramp]
+    dataset = nncf.Dataset(pictures, lambda picture: picture[np.newaxis])
     # Not as symmetric as the weights: what comes out of a ReLU has one sign, the rest two.
     preset = nncf.QuantizationPreset.MIXED
-    network = nncf.quantize(network, dataset, preset=preset, subset_size=len(pictures))
+    with contextlib.redirect_stdout(sys.stderr):  # its bars
+        network = nncf.quantize(network, dataset, preset=preset, subset_size=len(pictures))
     if size:
         network.reshape((1, *size, 3))
     openvino.save_model(network, path)

@@ -294,7 +294,9 @@ def test_8_bit_integers_are_near_float32(tmp_path, model, photo, size):
 
     (tmp_path / "photos").mkdir()
     for i in range(3):
-        PIL.Image.fromarray(photo[100 * i : 100 * i + 96]).save(tmp_path / "photos" / f"{i}.png")
+        # Darker than what is restored: the picture itself must not be cut off.
+        dark = photo[100 * i : 100 * i + 96] // 2
+        PIL.Image.fromarray(dark).save(tmp_path / "photos" / f"{i}.png")
     flags = ["--format=openvino", "--precision=int8", f"--calibration_path={tmp_path / 'photos'}"]
     flags += [f"--output_path={tmp_path / 'deblur'}", *size]
     assert save_and_export(tmp_path, "color_lstm_residual", model, *flags) == 0
@@ -332,6 +334,10 @@ def test_a_size_can_be_fixed(tmp_path):
             "onnx is written in float32 only, not mixed_bfloat16",
         ),
         (["--precision=int8", "--output_path=new"], "int8 and --calibration_path are needed tog"),
+        (
+            ["--precision=int8", "--calibration_path=", "--output_path=new"],
+            "int8 and --calibration_path are needed together",
+        ),
         (["--calibration_path=mine", "--output_path=new"], "int8 and --calibration_path are nee"),
         (
             ["--format=onnx", "--precision=int8", f"--calibration_path={PICTURES}"],

@@ -67,7 +67,7 @@ def execute(values: flags.FlagValues) -> int:
     size = (values.height, values.width)
     if None in size and any(size):
         raise UserError("--height and --width are needed together")
-    if (values.precision == _INT8) != (values.calibration_path is not None):
+    if (values.precision == _INT8) != bool(values.calibration_path):
         raise UserError("--precision int8 and --calibration_path are needed together")
     require_gpu(values.gpu)
     from srn_tf.checkpoints import places

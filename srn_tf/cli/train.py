@@ -65,7 +65,7 @@ def define_flags() -> flags.FlagValues:
     define.integer("blocks", "blocks a stage, instead of the model's own.")
     define.optional_switch("norm", "normalise before each block, instead of the model's own.")
     define.optional_switch(
-        "whitened", "squares of pixels as numbers that vary alike, instead of the model's own."
+        "whitened", "squares of pixels as numbers that vary more alike; default: the model's own."
     )
     _define_data(define)
     _define_learning(define)

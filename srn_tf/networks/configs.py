@@ -40,7 +40,7 @@ class SRNConfig:
         patch: side in pixels of the squares that become the channels of one place before the first
             convolution, and squares again after the last: 1, 2 or 4. Not in the paper; all
             convolutions see 1 / patch of the height and width.
-        whitened: give these squares as numbers that all vary alike in photographs (see
+        whitened: give these squares as numbers that vary more alike in photographs (see
             `networks.patches`). Not in the paper; learns several times faster.
         norm: normalise over the channels before each ResBlock. Not in the paper; learns at higher
             rates.
@@ -91,6 +91,7 @@ class SRNConfig:
             ("scales", 1 <= self.scales <= 5, "1 to 5"),
             ("patch", self.patch in (1, 2, 4), "1, 2 or 4"),
             ("whitened", not self.whitened or self.patch > 1, "off where patch is 1"),
+            ("whitened", not self.whitened or self.residual, "off unless residual is on"),
             ("norm", not self.norm or self.block == "residual", "off for plain blocks"),
             ("candidates", 0 <= self.candidates <= 16, "0 to 16"),
             ("candidates", not self.candidates or self.residual, "0 unless residual is on"),

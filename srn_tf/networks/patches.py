@@ -1,11 +1,13 @@
 """Squares of pixels as the channels of one place.
 
-A square's pixels are nearly alike: of what they hold together, the mean varies a hundred times as
+A square's pixels are nearly alike: of what they hold together, the mean varies hundreds of times as
 much as the finest detail, which is what deblurring is about. A network that sees the pixels as they
 are learns the mean at once and the detail for thousands of steps. Whitened, a square is its cosine
 transform (over rows, columns and colours), each number divided by the deviation that it has in
-photographs, whose spectrum falls as a power of the frequency (Field, JOSA A 1987); what the network
-gives goes the other way, scaled by the deviations of what blur takes away.
+photographs, whose spectrum falls as a power of the frequency (Field, JOSA A 1987), so that those of
+a photograph are within a factor of about twenty: what is near the noise is not made as strong as
+the rest. What the network gives goes the other way, scaled by the deviations of what blur takes
+away.
 
 All arrays are [batch, height, width, channels].
 """
@@ -67,8 +69,8 @@ class Patches:
 
 
 def _whitening(side: int, channels: int) -> tuple[np.ndarray, np.ndarray]:
-    """float32 matrices from a square's values less 0.5 to numbers of deviation one, and from such
-    numbers to the values of a correction."""
+    """float32 matrices from a square's values less 0.5 to numbers of a deviation of about one, less
+    where it is near the noise, and from such numbers to the values of a correction."""
     waves, colours = (dct(np.eye(n), axis=0, norm="ortho") for n in (side, channels))
     transform = np.einsum("ui,vj,ck->uvcijk", waves, waves, colours)
     transform = transform.reshape(channels * side**2, -1)
