@@ -208,11 +208,7 @@ def main() -> None:
     parser.add_argument("--photos", help="folder of sharp photographs, to be blurred")
     parser.add_argument("--real_pairs", type=pathlib.Path, help="folder of real pairs")
     parser.add_argument("--checkpoint", help="as for test.py; default: the weights shipped")
-    parser.add_argument(
-        "--openvino",
-        type=pathlib.Path,
-        help="in place of it: a folder of srn-export",
-    )
+    parser.add_argument("--openvino", type=pathlib.Path, help="a folder of srn-export instead")
     parser.add_argument("--precision", default="float32", choices=PRECISIONS)
     parser.add_argument("--output", type=pathlib.Path, help="JSON file to write every score into")
     parser.add_argument("--figure", help="picture to draw")

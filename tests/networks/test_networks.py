@@ -134,9 +134,22 @@ def test_whitened_squares_are_waves_of_their_own_size(side, channels):
     np.testing.assert_allclose(waves @ waves.T, np.eye(count), atol=1e-5)
     lengths = np.linalg.norm(back, axis=1, keepdims=True)
     np.testing.assert_allclose(back / lengths, waves, atol=1e-5)
-    # First the mean; the larger the finer a wave is, as they are weaker in photographs.
-    np.testing.assert_allclose(waves[0], np.full(count, count**-0.5), atol=1e-5)
-    assert np.argmin(np.linalg.norm(forth, axis=1)) == np.argmax(lengths) == 0
+    np.testing.assert_allclose(waves[0], np.full(count, count**-0.5), atol=1e-5)  # the mean
+
+
+def test_whitened_squares_have_the_factors_that_weights_were_trained_with():
+    patches = Patches(model_config("fast"))
+    split = patches.split(np.eye(48, dtype=np.float32).reshape(48, 4, 4, 3) + 0.5)
+    joined = patches.join(np.eye(48, dtype=np.float32).reshape(48, 1, 1, 48))
+    seen = np.linalg.norm(np.reshape(split, (48, 48)), axis=0)
+    given = np.linalg.norm(np.reshape(joined, (48, 48)), axis=1)
+    # The mean, the lowest wave of brightness, and the highest of green less red and blue.
+    mean, low = 0.245 * 4 * 3**0.5, 0.006 * 8**1.6
+    high = 0.1 * 0.006 * 0.75**-1.6
+    expected = 1 / np.hypot([mean, low, high], 0.01)
+    np.testing.assert_allclose(seen[[0, 3, 47]], expected, rtol=1e-5)
+    np.testing.assert_allclose(expected, [0.58912, 5.9721, 99.551], rtol=1e-4)
+    np.testing.assert_allclose(given[[0, 3, 47]], [0.207846, 0.139324, 0.00188551], rtol=1e-4)
 
 
 def test_whitened_squares_of_a_photograph_vary_alike(photo):
