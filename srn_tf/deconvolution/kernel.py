@@ -7,6 +7,7 @@ Jia, "Unnatural L0 sparse representation for natural image deblurring", CVPR 201
 squares on the strong gradients of S.
 """
 
+import functools
 import math
 
 import cv2
@@ -25,7 +26,9 @@ CROP = 512  # side of the part of a picture that a kernel is estimated from
 # How many kernels go on from a level: one that began in the wrong direction may end where it
 # explains less.
 _KEPT = {3: 2, 0: 1}
-_SPARSITY = (2e-2, 3e-4)  # lambda of the L0 penalty, at the first and the last iteration of a level
+# lambda of the L0 penalty at the first and the last iteration of a level. A large one keeps a
+# kernel from shrinking to a point, a smaller one finds its shape.
+_COARSE, _FINEST = (2e-2, 1e-3), (4e-3, 1e-3)
 _BETA_STEP = 4.0
 _EDGE = 1 / 255  # differences from here on count in the energy
 _BETA_LAST = 1e2
@@ -55,9 +58,10 @@ def estimate_kernel(luma: np.ndarray, size: int, clipped: np.ndarray | None = No
     kernels = _starts(levels[-1].size)
     for i, level in reversed(list(enumerate(levels))):
         kernels = [_resized(kernel, level.size) for kernel in kernels]
-        kernels = in_threads(level.refine, kernels, [ITERATIONS] * len(kernels))
+        how = ITERATIONS, _FINEST if i == 0 else _COARSE
+        kernels = in_threads(functools.partial(level.refine, *how), kernels)
         if i in _KEPT:
-            kernels = sorted(kernels, key=lambda k: level.energy(k, _SPARSITY[1]))[: _KEPT[i]]
+            kernels = sorted(kernels, key=lambda k: level.energy(k, _FINEST[1]))[: _KEPT[i]]
     return kernels[0]
 
 
@@ -65,7 +69,7 @@ def refine_kernel(
     luma: np.ndarray, kernel: np.ndarray, clipped: np.ndarray, iterations: int
 ) -> np.ndarray:
     """A kernel of the same size that suits a part of a picture; begun from the whole picture's."""
-    return _Level(luma, clipped, len(kernel)).refine(kernel, iterations)
+    return _Level(luma, clipped, len(kernel)).refine(iterations, _FINEST, kernel)
 
 
 def _levels(size: int) -> int:
@@ -117,8 +121,10 @@ class _Level:
         self._clipped[: luma.shape[0], : luma.shape[1]] = clipped
         self._gradient_spectrum = fft.rfft2(fourier.gradient(self._blurred) * inside)
 
-    def refine(self, kernel: np.ndarray, iterations: int) -> np.ndarray:
-        first, last = _SPARSITY
+    def refine(
+        self, iterations: int, sparsities: tuple[float, float], kernel: np.ndarray
+    ) -> np.ndarray:
+        first, last = sparsities
         threshold = None
         for i in range(iterations):
             sparsity = first * (last / first) ** (i / max(1, iterations - 1))

@@ -17,9 +17,9 @@ _LEAST_RATIO = 1.16  # of the spreads along and across: a kernel that is rounder
 _DOUBT = 0.05  # disagreement from which a pixel is doubtful
 _BEYOND = 0.02  # how far outside [0, 1] a value is none that a picture has
 # A logistic regression of `features`; benchmarks/blind_trust.py finds it.
-_BIAS = -5.066
-_WEIGHTS = {"beyond": -1.1, "doubtful": -0.211}
-_LEAST_ODDS = 1.2  # logarithm, from which a kernel is trusted
+_BIAS = -4.334
+_WEIGHTS = {"beyond": -0.932, "doubtful": -0.172}
+_LEAST_ODDS = 1.0  # logarithm, from which a kernel is trusted
 
 
 def is_motion(kernel: np.ndarray) -> bool:
