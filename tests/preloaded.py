@@ -7,5 +7,5 @@ import_tensorflow()
 import cv2  # noqa: E402, F401
 from skimage.metrics import structural_similarity  # noqa: E402, F401 - its imports wait for a use
 
-import srn_tf.restoration.folder  # noqa: E402, F401
+import srn_tf.restoration.folder  # noqa: E402
 import srn_tf.training.loop  # noqa: E402, F401
