@@ -65,7 +65,7 @@ def measure(blurred: np.ndarray, sharp: np.ndarray) -> tuple[dict[str, float], f
     restored = luma + weights * (found.clip(0, 1) - luma)
     pictures = (np.repeat(p[..., np.newaxis] * 255, 3, -1) for p in (luma, restored))
     before, after = (aligned_psnr(sharp, picture) for picture in pictures)
-    return trust.features(luma, kernel, found, residual), after - before
+    return trust.features(luma, clipped, kernel), after - before
 
 
 def fit(values: np.ndarray, gains: np.ndarray) -> np.ndarray:
@@ -98,8 +98,8 @@ def main() -> None:
             rng = np.random.default_rng([1, i])
             found.append(measure(*sample(read_rgb(photos[rng.integers(len(photos))]), rng)))
             advance()
-    names = list(trust.features(*np.ones((4, 8, 8), np.float32)))
     measured = [each for each in found if each]
+    names = list(measured[0][0])
     values = np.array([[features[name] for name in names] for features, _ in measured])
     gains = np.array([gain for _, gain in measured])
     odds = np.zeros(len(gains))
@@ -108,7 +108,7 @@ def main() -> None:
         bias, *weights = fit(values[folds != fold], gains[folds != fold])
         odds[folds == fold] = bias + values[folds == fold] @ weights
     print(f"no motion: {found.count(None)} of {len(found)}")
-    for least in (-np.inf, 0, 0.5, 1, 1.2, 1.5, 2):
+    for least in (-np.inf, 0, 0.5, 0.75, 1, 1.5, 2):
         kept = gains[odds >= least]
         print(
             f"odds {least:4.1f}: {len(kept)} of {len(gains)} trusted, mean gain "

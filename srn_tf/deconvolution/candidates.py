@@ -79,9 +79,7 @@ def candidates(picture: np.ndarray, size: int = SIZE) -> Candidates:
     residuals = np.stack([result.residual for result in results], axis=-1)
     hint = (0.5 + _RESIDUAL * residuals).clip(0, 1)
     pictures = [join(result.luma, result.colours).clip(0, 1) for result in results]
-    trusted = trust.is_motion(kernel) and trust.is_trusted(
-        parts.luma[at], kernel, whole.luma[at], whole.residual[at]
-    )
+    trusted = trust.is_motion(kernel) and trust.is_trusted(parts.luma[at], clipped[at], kernel)
     share = trusted * trust.by_pixel(parts.luma, local.residual, kernel)
     return Candidates([*pictures, hint], share)
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from srn_tf.deconvolution import trust
 from srn_tf.deconvolution.colour import join, luma_of, split
-from srn_tf.deconvolution.deconvolve import ITERATIONS, deconvolve, noise, softened
+from srn_tf.deconvolution.deconvolve import ITERATIONS, noise, softened
 from srn_tf.deconvolution.grid import (
     Parts,
     Window,
@@ -118,8 +118,7 @@ def _doubt(luma: np.ndarray, clipped: np.ndarray, kernel: np.ndarray) -> str:
     """Why a kernel is not trusted; empty if it is."""
     if not trust.is_motion(kernel):
         return f"no motion blur of {trust.LEAST_EXTENT} pixels or more"
-    sharp, residual = deconvolve(luma, kernel, clipped, noise(luma), ITERATIONS)
-    if not trust.is_trusted(luma, kernel, sharp, residual):
+    if not trust.is_trusted(luma, clipped, kernel):
         return f"kernel of {extent(kernel)} pixels, not trusted"
     return ""
 

@@ -1,6 +1,7 @@
 """Whether a deconvolved picture is better than the blurred one: as a whole, and by pixel.
 
-A wrong kernel shows itself in values that no picture has, and in a residual that is no noise.
+A wrong kernel explains the picture hardly better than no blur does, and lies in pieces far apart.
+Where it holds and where not, the residual tells.
 """
 
 import cv2
@@ -8,18 +9,19 @@ import numpy as np
 
 from srn_tf.deconvolution.deconvolve import noise
 from srn_tf.deconvolution.fourier import gradient
-from srn_tf.deconvolution.kernel import extent, spread
+from srn_tf.deconvolution.kernel import energies, extent, spread
 
 # A blur shorter than this is left to networks: the kernels found for it are too wide.
 LEAST_EXTENT = 5
 _LEAST_SPREAD = LEAST_EXTENT / 12**0.5  # standard deviation of a line of that length
 _LEAST_RATIO = 1.16  # of the spreads along and across: a kernel that is rounder is no motion
 _DOUBT = 0.05  # disagreement from which a pixel is doubtful
-_BEYOND = 0.02  # how far outside [0, 1] a value is none that a picture has
+_SPARSITY = 1e-2  # penalty on gradients with which a kernel is compared with no blur
+_ROUNDING = 0.1  # pixels, so that the spread of a point has a logarithm
 # A logistic regression of `features`; benchmarks/blind_trust.py finds it.
-_BIAS = -4.334
-_WEIGHTS = {"beyond": -0.932, "doubtful": -0.172}
-_LEAST_ODDS = 1.0  # logarithm, from which a kernel is trusted
+_BIAS = 9.858
+_WEIGHTS = {"energy": -23.834, "filling": 6.060}
+_LEAST_ODDS = 0.75  # logarithm, from which a kernel is trusted
 
 
 def is_motion(kernel: np.ndarray) -> bool:
@@ -28,34 +30,30 @@ def is_motion(kernel: np.ndarray) -> bool:
     return major >= max(_LEAST_SPREAD, _LEAST_RATIO * minor)
 
 
-def is_trusted(
-    luma: np.ndarray, kernel: np.ndarray, sharp: np.ndarray, residual: np.ndarray
-) -> bool:
-    """Whether a deconvolved picture is better than the blurred one; arguments as of `features`."""
-    values = features(luma, kernel, sharp, residual)
+def is_trusted(luma: np.ndarray, clipped: np.ndarray, kernel: np.ndarray) -> bool:
+    """Whether the picture is better deconvolved than blurred; arguments as of `features`."""
+    values = features(luma, clipped, kernel)
     odds = _BIAS + sum(weight * values[name] for name, weight in _WEIGHTS.items())
     return odds >= _LEAST_ODDS
 
 
-def features(
-    luma: np.ndarray, kernel: np.ndarray, sharp: np.ndarray, residual: np.ndarray
-) -> dict[str, float]:
+def features(luma: np.ndarray, clipped: np.ndarray, kernel: np.ndarray) -> dict[str, float]:
     """What tells right kernels from wrong ones, as logarithms.
 
     Args:
         luma: float32 [height, width] in [0, 1], blurred.
+        clipped: bool [height, width], where values were cut off.
         kernel: float32 [odd, odd], of its blur.
-        sharp, residual: what `deconvolve` made of luma with it.
 
     Returns:
-        `beyond`, of the part of the values that no picture has; `doubtful`, of the part of the
-        pixels with large disagreement.
+        `energy`, with the kernel over that without blur; `filling`, how wide the kernel's mass
+        lies for its extent.
     """
-    parts = {
-        "beyond": ((sharp < -_BEYOND) | (sharp > 1 + _BEYOND)).mean(),
-        "doubtful": (disagreement(luma, residual, kernel) > _DOUBT).mean(),
-    }
-    return {name: float(np.log(part + 1e-3)) for name, part in parts.items()}
+    point = np.zeros_like(kernel)
+    point[len(kernel) // 2, len(kernel) // 2] = 1
+    found, without = energies(luma, clipped, [kernel, point], _SPARSITY)
+    filling = (spread(kernel)[0] + _ROUNDING) / extent(kernel)
+    return {"energy": float(np.log(found / without)), "filling": float(np.log(filling))}
 
 
 def by_pixel(luma: np.ndarray, residual: np.ndarray, kernel: np.ndarray) -> np.ndarray:
