@@ -55,8 +55,12 @@ def test_the_recipes_are_configurations_of_the_commands():
 def test_the_choosing_network_leaves_sharp_pictures_alone_and_helps_blurred_ones(photograph):
     deblurrer = Deblurrer(places.shipped("chooser"), "float32")
     assert psnr(photograph, deblurrer.deblur(photograph)) > 38
-    blurred = shake(photograph, np.random.default_rng(1), 10.0)
-    assert psnr(photograph, deblurrer.deblur(blurred)) > psnr(photograph, blurred) + 0.1
+    # The network puts pictures at the middle of mass of the path.
+    shaken = [
+        shake(photograph, np.random.default_rng(seed), 10.0, target="centroid") for seed in (1, 4)
+    ]
+    gains = [psnr(photograph, deblurrer.deblur(b)) - psnr(photograph, b) for b in shaken]
+    assert np.mean(gains) > 0.5
 
 
 def test_without_a_checkpoint_the_command_deblurs_with_them(tmp_path):
