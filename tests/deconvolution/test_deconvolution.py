@@ -99,7 +99,7 @@ def test_the_kernel_is_found_and_the_picture_restored(sharp):
 
 
 def test_one_kernel_is_found_where_the_camera_also_rolls(photo):
-    """By a kernel that may be negative while it is solved for the picture loses."""
+    """By a kernel that may be negative while it is being solved for, the picture loses."""
     sharp = photo[:400, :400]
     rng = np.random.default_rng(4)
     made = shake(sharp, rng, 12, target="centroid", light="stored", moving_part=0)
