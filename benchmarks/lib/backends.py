@@ -35,7 +35,20 @@ def forward(model, pictures: np.ndarray):
     if backend == "tensorflow":
         import tensorflow as tf
 
-        run = tf.function(model, autograph=False)
+        from srn_tf.networks.create import constant_weights
+
+        # As Deblurrer has them after some pictures; of no use are biases of zero, which would be
+        # left out, and what is merged with them computed apart.
+        for variable in model.trainable_variables:
+            if variable.path.endswith("bias"):
+                variable.assign(ops.full_like(variable, 0.01))
+        constants = constant_weights(model)
+
+        @tf.function(autograph=False)
+        def run(x):
+            with constants():
+                return model(x)
+
         return lambda: run(x)[-1].numpy()
     if backend == "jax":
         import jax

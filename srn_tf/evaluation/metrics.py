@@ -17,7 +17,6 @@ channels, and mostly reads higher than `ssim`.
 
 import cv2
 import numpy as np
-from skimage.metrics import peak_signal_noise_ratio
 
 from srn_tf import UserError
 from srn_tf.images.rgb import LUMA
@@ -43,6 +42,9 @@ def psnr(sharp: np.ndarray, restored: np.ndarray) -> float:
     """Peak signal-to-noise ratio in dB of two uint8 pictures; infinite if they are equal."""
     if np.array_equal(sharp, restored):
         return float("inf")
+    # Here, as it imports all of SciPy's statistics: half a second, which only scores need.
+    from skimage.metrics import peak_signal_noise_ratio
+
     return float(peak_signal_noise_ratio(sharp, restored, data_range=255))
 
 

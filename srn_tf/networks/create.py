@@ -1,5 +1,8 @@
 """The networks, on Keras alone: they run on its TensorFlow, JAX and PyTorch backends."""
 
+import keras
+from keras import ops
+
 from srn_tf.networks.configs import (
     MSCNNConfig,
     NetworkConfig,
@@ -13,7 +16,7 @@ from srn_tf.networks.pss_nsc import PSSNSC
 from srn_tf.networks.pyramid import pad_to_multiple
 from srn_tf.networks.srn import ScaleRecurrentNetwork
 
-__all__ = ["create_model", "create_model_from_config", "restore"]
+__all__ = ["constant_weights", "create_model", "create_model_from_config", "restore"]
 
 _NETWORKS = {SRNConfig: ScaleRecurrentNetwork, MSCNNConfig: MSCNN, PSSNSCConfig: PSSNSC}
 
@@ -41,6 +44,17 @@ def create_model_from_config(config: NetworkConfig, *, dtype: str = "float32") -
     model = _NETWORKS[type(config)](config, dtype=dtype)
     model.build(model.any_picture)
     return model
+
+
+def constant_weights(model):
+    """Opens contexts: what is traced in one has the weights of now as constants, not variables."""
+    values = [(variable, variable.numpy()) for variable in model.variables]
+
+    def open_context() -> keras.StatelessScope:
+        # Made tensors only there: those from outside would be inputs of the trace.
+        return keras.StatelessScope([(v, ops.convert_to_tensor(value)) for v, value in values])
+
+    return open_context
 
 
 def restore(model, blurred):
