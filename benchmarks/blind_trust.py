@@ -10,6 +10,8 @@ Use other photographs than those that judge the method.
 """
 
 import argparse
+import functools
+from concurrent.futures import ProcessPoolExecutor
 
 import cv2
 import numpy as np
@@ -26,7 +28,7 @@ from srn_tf.images.rgb import read_rgb
 from srn_tf.progress import progress
 
 KINDS = {"sharp": 0.1, "out of focus": 0.1, "tiny": 0.12, "path": 0.44, "shake": 0.24}
-HEIGHT, WIDTH = 400, 480  # of the crops, in pixels
+SIDES = (220, 480)  # of the crops, in pixels
 SIZE = 41  # of the largest kernel, in pixels
 FOLDS = 8
 MOST = 4.0  # dB; larger gains and losses count no more
@@ -34,9 +36,10 @@ MOST = 4.0  # dB; larger gains and losses count no more
 
 def sample(photo: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """(blurred, sharp), uint8 of a random kind."""
-    top = rng.integers(max(1, photo.shape[0] - HEIGHT))
-    left = rng.integers(max(1, photo.shape[1] - WIDTH))
-    photo = photo[top : top + HEIGHT, left : left + WIDTH]
+    height, width = rng.integers(*SIDES, 2)
+    top = rng.integers(max(1, photo.shape[0] - height))
+    left = rng.integers(max(1, photo.shape[1] - width))
+    photo = photo[top : top + height, left : left + width]
     kind = rng.choice(list(KINDS), p=list(KINDS.values()))
     sigma = rng.choice([0, 0, 0.5, 1.3, 2, 3]) * rng.uniform(0.5, 1)
     quality = int(rng.integers(80, 97)) if rng.random() < 0.4 else None
@@ -68,6 +71,12 @@ def measure(blurred: np.ndarray, sharp: np.ndarray) -> tuple[dict[str, float], f
     return trust.features(luma, clipped, kernel), after - before
 
 
+def measure_nth(photos: list, i: int) -> tuple[dict[str, float], float] | None:
+    """`measure` of the sample of this number."""
+    rng = np.random.default_rng([1, i])
+    return measure(*sample(read_rgb(photos[rng.integers(len(photos))]), rng))
+
+
 def fit(values: np.ndarray, gains: np.ndarray) -> np.ndarray:
     """Bias and weights."""
     mean, spread = values.mean(0), values.std(0)
@@ -89,14 +98,15 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("photos", nargs="+", help="folders of sharp photographs")
-    parser.add_argument("--samples", type=int, default=350)
+    parser.add_argument("--samples", type=int, default=500)
     options = parser.parse_args()
-    cv2.setNumThreads(1)
     photos, found = [path for folder in options.photos for path in find_images(folder)], []
-    with progress("samples", options.samples) as advance:
-        for i in range(options.samples):
-            rng = np.random.default_rng([1, i])
-            found.append(measure(*sample(read_rgb(photos[rng.integers(len(photos))]), rng)))
+    with (
+        progress("samples", options.samples) as advance,
+        ProcessPoolExecutor(initializer=cv2.setNumThreads, initargs=(1,)) as pool,
+    ):
+        for each in pool.map(functools.partial(measure_nth, photos), range(options.samples)):
+            found.append(each)
             advance()
     measured = [each for each in found if each]
     names = list(measured[0][0])
