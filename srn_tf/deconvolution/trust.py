@@ -16,12 +16,12 @@ LEAST_EXTENT = 5
 _LEAST_SPREAD = LEAST_EXTENT / 12**0.5  # standard deviation of a line of that length
 _LEAST_RATIO = 1.16  # of the spreads along and across: a kernel that is rounder is no motion
 _DOUBT = 0.05  # disagreement from which a pixel is doubtful
-_SPARSITY = 1e-2  # penalty on gradients with which a kernel is compared with no blur
+_SPARSITY = 5e-3  # penalty on gradients with which a kernel is compared with no blur
 _ROUNDING = 0.1  # pixels, so that the spread of a point has a logarithm
 # A logistic regression of `features`; benchmarks/blind_trust.py finds it.
-_BIAS = 9.858
-_WEIGHTS = {"energy": -23.834, "filling": 6.060}
-_LEAST_ODDS = 0.75  # logarithm, from which a kernel is trusted
+_BIAS = 9.982
+_WEIGHTS = {"energy": -23.228, "filling": 6.062}
+_LEAST_ODDS = 0.5  # logarithm, from which a kernel is trusted
 
 
 def is_motion(kernel: np.ndarray) -> bool:
