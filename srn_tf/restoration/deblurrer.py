@@ -27,9 +27,11 @@ TILE_MEMORY = 2 * 2**30
 TILE_SHARE_OF_FREE_MEMORY = 0.5
 # Measured: 370 to 800 in bfloat16, 510 for `color` in float32.
 BYTES_PER_PIXEL = 1000
-# Constant weights cost half a second, and save ten milliseconds each time: oneDNN brings them into
-# its order once, variables again for each picture. The numbers are the same.
+# Constant weights cost half a second and some twenty times their size in memory, and save ten
+# milliseconds each time: oneDNN brings them into its order once, variables again for each picture.
+# The numbers are the same.
 _BEFORE_CONSTANT = 50
+_MOST_CONSTANT = 16 * 2**20  # bytes
 
 
 class Deblurrer:
@@ -206,9 +208,11 @@ class Deblurrer:
 @functools.lru_cache(maxsize=2)  # of the size of a network each
 def _load(path: pathlib.Path, stamp, precision: str, name: str | None) -> tuple:
     """The network of a checkpoint, its compiled steps, and what compiles them with its weights as
-    constants; `stamp` tells what was written anew."""
+    constants, or None for large ones; `stamp` tells what was written anew."""
     model = load_model(path, precision, name)
-    return model, _compile_steps(model), functools.cache(lambda: _compile_steps(model, True))
+    small = sum(variable.numpy().nbytes for variable in model.variables) <= _MOST_CONSTANT
+    faster = functools.cache(lambda: _compile_steps(model, constant=True)) if small else None
+    return model, _compile_steps(model), faster
 
 
 def _compile_steps(model, constant: bool = False) -> list:
