@@ -1,13 +1,13 @@
 # `make demo` deblurs the pictures in demo/pictures; `make serve` opens a page to drop pictures on;
 # `make train-demo` trains a small network and shows what it has learnt; `make test` runs the tests
-# in four minutes, all but those marked slow; `make test-slow` runs those.
+# in four minutes, all but those marked long; `make test-long` runs those.
 
 PYTHON ?= $(shell for python in python3 python3.11 python3.12 python3.13; do \
     $$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null \
     && echo $$python && break; done)
 SEED ?= 1
 
-.PHONY: demo train-demo serve test test-slow clean
+.PHONY: demo train-demo serve test test-long clean
 
 demo: .venv/installed
 	@echo "restoring the pictures of demo/pictures/blurred; look at demo/restored/report.html then"
@@ -21,10 +21,10 @@ train-demo: .venv/installed
 	.venv/bin/python demo/train.py --seed $(SEED)
 
 test: .venv/installed_dev
-	.venv/bin/python -m pytest -m "not slow"
+	.venv/bin/python -m pytest -m "not long"
 
-test-slow: .venv/installed_dev
-	.venv/bin/python -m pytest -m slow
+test-long: .venv/installed_dev
+	.venv/bin/python -m pytest -m long
 
 # Installed again only when the requirements change: the package itself is used in place.
 .venv/installed: setup.cfg pyproject.toml

@@ -13,6 +13,14 @@ import srn_tf
 from srn_tf.checkpoints import archive
 
 
+@pytest.hookimpl(tryfirst=True)  # before what -m leaves out is left out
+def pytest_collection_modifyitems(items):
+    """What is long is slow, too."""
+    for item in items:
+        if item.get_closest_marker("long"):
+            item.add_marker("slow")
+
+
 @pytest.fixture
 def photo():
     """A photograph, uint8 [512, 512, 3]."""

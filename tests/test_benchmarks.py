@@ -28,7 +28,7 @@ from network import size_of  # noqa: E402
 
 from srn_tf.networks.macs import macs_a_pixel  # noqa: E402
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 
 def run_benchmark(name: str, *words, blocked=(), **environment) -> str:

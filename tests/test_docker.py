@@ -107,7 +107,7 @@ def test_ports_grace_and_health_are_the_server_s():
         assert "/tmp" in server["tmpfs"][0]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_steps_of_the_build_give_a_server_with_its_weights(tmp_path):
     """Without what it depends on, which is here already."""
     place, target = tmp_path / "build", tmp_path / "srn"

@@ -22,7 +22,7 @@ from srn_tf.checkpoints import archive
 from srn_tf.cli import export as command
 from srn_tf.export import Restorer, export
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 PICTURES = TESTS.parent / "demo" / "pictures" / "sharp"
 SMALL_BY_NAME = {

@@ -15,7 +15,7 @@ from srn_tf.cli import export
 DOCS = TESTS.parent / "docs"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_each_snippet_of_the_page_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     shutil.copytree(TESTS.parent / "demo" / "pictures" / "sharp", "photos")
@@ -37,7 +37,7 @@ def test_each_snippet_of_the_page_runs(tmp_path, monkeypatch, capsys):
     assert len(names["history"]["psnr"]) == 2
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_tutorial_runs_in_time_and_its_network_learns(tmp_path, monkeypatch):
     nbclient = pytest.importorskip("nbclient")
     nbformat = pytest.importorskip("nbformat")

@@ -17,7 +17,7 @@ from srn_tf.cli import test as command
 from srn_tf.images.rgb import write_image
 
 pytest.importorskip("ray", reason="needs the extra `ray`")
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 SECONDS = 300
 
 

@@ -14,7 +14,7 @@ from srn_tf.checkpoints.load import initialize
 from srn_tf.cli.command import require_checkpoint
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_fresh_process_computes_the_same_from_the_file_alone(checkpoint, model, tmp_path):
     blurred = np.random.default_rng(0).random((1, 16, 32, 3)).astype(np.float32)
     np.save(tmp_path / "blurred.npy", blurred)

@@ -11,7 +11,7 @@ from srn_tf.cli import import_checkpoint, test
 from srn_tf.images.rgb import read_rgb, write_image
 from srn_tf.restoration.deblurrer import Deblurrer
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 AUTHORS = ("lstm", "gray", "color", "pss_nsc")
 

@@ -198,7 +198,7 @@ def test_weights_that_are_not_shipped_are_fetched_once_and_checked(tmp_path, ser
     assert list((tmp_path / "cache").iterdir()) == []
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_preset_is_saved_put_on_a_hub_and_used_from_there(tmp_path, server, model, monkeypatch):
     web, url = server
     archive.save(tmp_path / "model.npz", NAME, model, {"step": 3})

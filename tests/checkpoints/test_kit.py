@@ -13,7 +13,7 @@ from helpers import TESTS, metrics
 
 from srn_tf.images.rgb import write_image
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 SMALL_RUN = ["--crop_size=64", "--batch_size=1", "--max_steps=30", "--save_every=3"]
 

@@ -12,7 +12,7 @@ from srn_tf.images.files import find_images
 from srn_tf.images.rgb import read_rgb
 from srn_tf.restoration.deblurrer import Deblurrer
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 PICTURES = TESTS.parent / "demo" / "pictures"
 

@@ -184,7 +184,7 @@ def test_another_backend_is_refused(name, capsys, monkeypatch):
     assert capsys.readouterr().err == expected
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_threads_reach_opencv_too():
     printed = run_python(
         "import cv2\n"

@@ -103,7 +103,7 @@ def test_one_picture_can_be_named(deblur, folder):
     assert "result.jpg: is the name of one picture, and there are 2" in line
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_in_a_pipeline_the_picture_alone_goes_to_standard_output(deblur, folder):
     assert deblur("b.jpg", "-o", "out")[0] == 0
     with open("b.jpg", "rb") as source, open("piped.jpg", "wb") as target:
@@ -264,7 +264,7 @@ def test_a_terminal_obeys_no_name(capsys):
 # Streams, signals, disks
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("closed", ["2>&-", "1>&-", "0<&- 1>&- 2>&-"])
 def test_closed_streams_do_not_end_the_work(folder, closed):
     words = f"a.png -o out {' '.join(WIENER)} {closed}"
@@ -274,7 +274,7 @@ def test_closed_streams_do_not_end_the_work(folder, closed):
     assert files(folder / "out") == ["a.png"]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_without_a_temporary_folder_the_work_goes_on(folder):
     code = f"import tempfile; tempfile._candidate_tempdir_list = lambda: []\n{COMMAND}"
     words = [sys.executable, "-c", code.format("test"), "a.png", "-o", "out", *WIENER]
@@ -283,7 +283,7 @@ def test_without_a_temporary_folder_the_work_goes_on(folder):
     assert files(folder / "out") == ["a.png"]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(("number", "left"), [(signal.SIGTERM, False), (signal.SIGKILL, True)])
 def test_what_a_killed_process_leaves_goes_at_the_next_run(folder, photo, number, left):
     (folder / "many").mkdir()

@@ -13,7 +13,7 @@ from srn_tf.cli.models import as_markdown, model_table
 from srn_tf.networks.configs import MODELS
 from srn_tf.networks.macs import macs_a_pixel
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 PARAMETERS = {
     "lstm": 8_056_609,

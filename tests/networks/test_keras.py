@@ -117,7 +117,7 @@ def pictures_for(model, *sides) -> np.ndarray:
     return rng.random((1, *(sides or (32, 16)), model.config.input_channels), np.float32)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("backend", ["tensorflow", "jax"])
 def test_files_give_the_same_bits_in_a_fresh_process(tmp_path, backend):
     # Each makes JAX compile for seconds.

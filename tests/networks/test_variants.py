@@ -33,7 +33,7 @@ def example(channels: int, seed: int = 0, size: int = 16):
     return np.random.default_rng(seed).random((2, 1, size, size, channels)).astype(np.float32)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", MODELS)
 def test_each_model_trains_restores_and_is_saved(name, tmp_path, photo):
     model = small(name)

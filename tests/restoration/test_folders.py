@@ -283,7 +283,7 @@ def test_koehlers_benchmark_takes_the_best_of_all_ground_truths(tmp_path, deblur
 # Never a lost picture
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_bad_files_are_named_and_the_others_go_on(tmp_path, checkpoint, photo):
     write_image(tmp_path / "in" / "good.png", photo[:20, :20])
     write_image(tmp_path / "in" / "huge.png", photo)

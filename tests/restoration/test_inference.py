@@ -144,7 +144,7 @@ def test_tiles_are_cut_and_stitched_where_they_belong(size, state_ratio):
     assert max(max(shape) for shape in tiles) <= 256
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["color_lstm", "lstm", "mscnn", "pss_nsc", "sr_edrb1"])
 def test_tiles_give_the_result_of_the_whole_picture(photo, name):
     small = {"width": 6} if name == "mscnn" else {"widths": (4, 6, 8)}
@@ -322,7 +322,7 @@ def test_the_second_of_a_file_has_the_network_of_the_first(checkpoint, photo):
     np.testing.assert_array_equal(first.deblur(photo[:16, :16]), before)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_nothing_is_printed_from_python(checkpoint):
     script = "import sys, srn_tf; srn_tf.Deblurrer(sys.argv[1])"
     environment = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}

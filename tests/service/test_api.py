@@ -203,7 +203,7 @@ def test_other_addresses_and_verbs(client):
     assert {"200", "400", "413", "415", "422", "503"} <= answers.keys()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_two_hundred_at_once_are_neither_lost_nor_mixed_up(
     client, server, restored_by_command, tmp_path
 ):
@@ -256,7 +256,7 @@ def test_who_goes_while_it_is_at_work_leaves_nothing(client, server):
     wait_until(lambda: at_rest(client, server))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_client_that_is_too_slow_is_cut_off(client, server):
     with begun(server, 10**6) as connection:
         assert b"408" in connection.recv(99)
@@ -272,7 +272,7 @@ def test_a_client_that_is_too_slow_is_cut_off(client, server):
     wait_until(lambda: at_rest(client, server))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_token_kill_9_restart_and_the_end(checkpoint, tmp_path):
     first = Server(tmp_path, f"--checkpoint={checkpoint}", "--host=0.0.0.0", "--token=secret")
     address = first.address

@@ -19,7 +19,7 @@ from srn_tf.cli import train as command
 from srn_tf.images.rgb import write_image
 from srn_tf.training.loop import train
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 STEPS = 40
 FLAGS = {

@@ -23,7 +23,7 @@ from srn_tf.networks.configs import MODELS
 from srn_tf.restoration.deblurrer import Deblurrer
 from srn_tf.training.validation import Validation
 
-pytestmark = [pytest.mark.slow, pytest.mark.backends]
+pytestmark = [pytest.mark.long, pytest.mark.backends]
 pytest.importorskip("jax")
 
 STEPS = 4

@@ -70,7 +70,7 @@ def test_other_words_are_refused(text, tmp_path, capsys):
     assert f"--profile {text}: must be two steps, as 100:110" in capsys.readouterr().err
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_profile_lies_in_the_run_and_changes_no_number(tmp_path, photos):
     losses = []
     for name, profile in (("plain", None), ("profiled", (2, 3))):

@@ -14,7 +14,7 @@ from helpers import TINY, Forked, metrics, srn_train
 from srn_tf.checkpoints import archive, places
 from srn_tf.images.rgb import write_image
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 
 class Shell:

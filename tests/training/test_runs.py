@@ -185,7 +185,7 @@ def test_fine_tuning_starts_with_the_weights_of_the_checkpoint(tmp_path, config,
     assert said[0] == "resuming at step 1"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @eagerly()
 def test_fine_tuning_starts_with_the_authors_weights(tmp_path, folder):
     _, weights = recipe_weights("gray")

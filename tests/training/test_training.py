@@ -48,7 +48,7 @@ def gradients_of_first_step(trainer) -> dict[str, np.ndarray]:
     return {path: v.numpy() / 0.1 for path, v in zip(paths, momenta, strict=True)}
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["lstm", "gray", "color"])
 def test_eight_steps_give_the_authors_losses_rates_gradients_and_weights(name):
     model, reference = golden(name)
@@ -187,7 +187,7 @@ def test_a_resumed_run_has_the_losses_and_weights_of_an_uninterrupted_one(tmp_pa
         np.testing.assert_array_equal(array, broken[name], err_msg=name)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_training_lowers_the_loss(tmp_path, photos):
     config = configuration(
         sharp_path=photos,
@@ -345,7 +345,7 @@ def test_a_folder_with_checkpoints_alone_counts_as_used(tmp_path, photos):
         train(config, tmp_path / "run", resume=True)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_parts_of_a_batch_have_the_numbers_of_the_whole(tmp_path, photos):
     config = configuration(sharp_path=photos, batch_size=4, clip_norm=1e-2, clip_all=2e-2, ema=0.9)
     train(config, tmp_path / "whole", log=lambda _: None)
@@ -359,7 +359,7 @@ def test_parts_of_a_batch_have_the_numbers_of_the_whole(tmp_path, photos):
     np.testing.assert_allclose(parts, whole, rtol=1e-5)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_xla_has_the_numbers_without_it(tmp_path, photos):
     network = model_config("ss", kernel_size=3, widths=(4, 6), blocks=1)  # little to compile
     config = configuration(sharp_path=photos, max_steps=3, model="ss", network=network)
@@ -408,14 +408,14 @@ def final_losses() -> dict[str, float]:
     return losses
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
 def test_the_loss_after_300_steps_is_that_of_float32_within_2_percent(final_losses, precision):
     assert final_losses["float32"] < 0.05
     assert final_losses[precision] == pytest.approx(final_losses["float32"], rel=0.02)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_float16_scales_the_loss_and_trains(tmp_path, photos):
     config = configuration(sharp_path=photos, precision="float16", max_steps=3)
     assert isinstance(create_optimizer(config, 3), keras.optimizers.LossScaleOptimizer)

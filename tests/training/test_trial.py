@@ -65,7 +65,7 @@ def config(tmp_path_factory):
     return dataclasses.replace(config, max_steps=0, epochs=2000)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_run_of_so_many_minutes_ends_with_its_learning_rate(config, tmp_path):
     assert train(config, tmp_path / "run", minutes=0.1, log_every=1) == 0
     stored = json.loads((tmp_path / "run" / "config.json").read_text())
