@@ -48,6 +48,7 @@ def test_damaged_and_foreign_files_get_one_line_with_their_name(checkpoint, dama
     assert len(str(error.value).splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_no_flipped_byte_goes_unnoticed_or_ends_in_a_traceback(checkpoint):
     """Every 97th byte of a small file: data, names and header; and some of its directory's bytes,
     those of lengths among them."""
@@ -115,6 +116,7 @@ def test_weights_that_do_not_fit_are_listed_and_nothing_is_assigned(checkpoint, 
 
 
 @pytest.mark.parametrize("whitened", [False, True])
+@pytest.mark.slow
 def test_a_choosing_network_begins_as_the_network_without_candidates(tmp_path, whitened):
     small = {"widths": (4, 6), "blocks": (1, 1), "whitened": whitened}
     alone, choosing = (srn_tf.create_model(name, **small) for name in ("fast", "chooser"))
@@ -135,6 +137,7 @@ def test_a_choosing_network_begins_as_the_network_without_candidates(tmp_path, w
 
 
 @pytest.mark.parametrize("name", ["fast_small", "chooser"])
+@pytest.mark.slow
 def test_a_network_begins_with_weights_alone_of_its_own(name, tmp_path):
     """They do not say what they are of, so the name does."""
     first, second = srn_tf.create_model(name), srn_tf.create_model(name)

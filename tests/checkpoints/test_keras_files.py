@@ -47,6 +47,7 @@ def assert_same(one, other):
         np.testing.assert_array_equal(np.asarray(ours), np.asarray(theirs), err_msg=ours.path)
 
 
+@pytest.mark.slow
 def test_weights_alone_need_their_model(tmp_path, folder):
     whole = srn_tf.create_model("fast_small")
     whole.save_weights(tmp_path / "whole.weights.h5")
@@ -59,6 +60,7 @@ def test_weights_alone_need_their_model(tmp_path, folder):
         srn_tf.load_model(tmp_path / "whole.weights.h5", name="fast")
 
 
+@pytest.mark.slow
 def test_every_checkpoint_flag_takes_them(tmp_path, folder, model):
     file = f"{folder / 'model.keras'}"
     words = [f"--checkpoint={file}", "--precision=float32"]
@@ -223,6 +225,7 @@ def test_a_preset_is_saved_put_on_a_hub_and_used_from_there(tmp_path, server, mo
             presets.locate(wrong)
 
 
+@pytest.mark.slow
 def test_a_network_is_saved_as_a_preset(tmp_path, model):
     srn_tf.Deblurrer(model).save_to_preset(tmp_path / "hub")
     assert_same(srn_tf.Deblurrer.from_preset(tmp_path / "hub", precision="float32").model, model)
@@ -236,6 +239,7 @@ def header_of(folder) -> dict:
     }
 
 
+@pytest.mark.slow
 def test_the_folder_says_what_a_hub_asks_for(tmp_path, model):
     digest = presets.registry()[NAME]["sha256"]
     card = {"name": NAME, "parameters": model.count_params()}

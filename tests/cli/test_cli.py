@@ -225,6 +225,7 @@ def test_all_mistakes_of_users_are_known_as_such():
     assert [path for path, text in sources.items() if "raise ValueError" in text] == []
 
 
+@pytest.mark.slow
 def test_tensorflow_is_started_without_what_no_command_uses():
     code = """
 import sys

@@ -74,6 +74,7 @@ def start(program: str, *words, **options) -> subprocess.Popen:
         (["photos/*.png"], ["c.png"]),
     ],
 )
+@pytest.mark.slow
 def test_several_inputs_go_to_a_folder(deblur, folder, words, results):
     assert deblur(*words, "-o", "out")[0] == 0
     assert files(folder / "out") == results
@@ -184,6 +185,7 @@ def test_forged_checkpoints_are_refused_before_tensorflow_starts(
         archive.read("forged.npz")
 
 
+@pytest.mark.slow
 def test_weights_that_give_no_numbers_are_an_error(folder, model, capsys):
     for variable in model.variables:
         if "dec1_0" in variable.path:
@@ -211,6 +213,7 @@ def test_a_run_folder_in_use_is_found_before_tensorflow_starts(folder, capsys):
 # Text
 
 
+@pytest.mark.slow
 def test_lists_are_utf8_in_any_locale(folder, photo):
     for side in ("sharp", "blur"):
         (folder / "set" / side).mkdir(parents=True)

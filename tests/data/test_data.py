@@ -162,6 +162,7 @@ def test_a_batch_that_workers_cannot_share_evenly_is_refused(pairs):
         Batches(source, 6, 3, seed=0, share=(0, 4))
 
 
+@pytest.mark.slow
 def test_processes_of_their_own_make_the_batches_of_the_pipeline(pairs):
     paths = {"datalist": str(pairs), "data_root": str(pairs.parent)}
     config = DataConfig(**paths, crop_size=CROP)

@@ -146,6 +146,7 @@ def test_windows_across_a_scene_cut_are_left_out_and_counted(photo):
     assert (counts.pairs, counts.scene_cuts) == (2, 1)
 
 
+@pytest.mark.slow
 def test_pairs_from_a_real_video(tmp_path, photo, capsys):
     """It pans, stands still, and cuts to another scene; the pairs can be trained on."""
     frames = pan(photo, 40, 2) + [pan(photo, 40, 2)[-1]] * 30 + pan(photo[::-1], 30, 3)

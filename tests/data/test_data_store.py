@@ -115,6 +115,7 @@ def test_one_wrong_bit_is_found_and_its_pair_named(packed):
         verify(packed)
 
 
+@pytest.mark.slow
 def test_whatever_byte_of_its_tables_is_wrong_it_is_one_refusal(packed):
     """No traceback, and no pixels from elsewhere: the headers of pairs and the directory."""
     content = packed.read_bytes()
@@ -214,6 +215,7 @@ def test_what_comes_with_a_blurred_picture_is_cut_and_turned_with_it(tmp_path):
     np.testing.assert_array_equal(expected, pixels[2])
 
 
+@pytest.mark.slow
 def test_blur_packed_by_any_number_of_processes_is_the_same(tmp_path, photo, capsys):
     for i in range(3):
         write_image(tmp_path / f"photos/{i}.png", photo[100 * i :, :300])
@@ -229,6 +231,7 @@ def test_blur_packed_by_any_number_of_processes_is_the_same(tmp_path, photo, cap
     assert {name.split()[0] for name in source.names[:3]} == {"0.png", "1.png", "2.png"}
 
 
+@pytest.mark.slow
 def test_what_deconvolution_makes_of_it_is_packed_with_a_blurred_picture(tmp_path, photo):
     write_image(tmp_path / "photos/0.png", photo[:200, :200])
     words = ["blur", f"--input_path={tmp_path / 'photos'}", "--window=96", "--count=1"]

@@ -41,6 +41,7 @@ def test_deconvolutions_are_nearer_to_the_sharp_picture(pictures):
     assert 0.01 < hint.std() < 0.2
 
 
+@pytest.mark.slow
 def test_where_it_is_trusted_a_deconvolution_takes_part_in_the_result(pictures):
     sharp, blurred = pictures
     found = candidates(blurred, size=15)

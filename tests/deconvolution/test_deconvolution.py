@@ -88,6 +88,7 @@ def test_the_measures_of_a_kernel():
     assert [kernel.odd(size) for size in (3, 4, 4.2, 80)] == [3, 5, 5, 81]
 
 
+@pytest.mark.slow
 def test_the_kernel_is_found_and_the_picture_restored(sharp):
     picture, truth = blurred(sharp)
     k = kernel.estimate_kernel(picture, 21)
@@ -98,6 +99,7 @@ def test_the_kernel_is_found_and_the_picture_restored(sharp):
     assert psnr(found, truth) > psnr(picture, truth) + 3
 
 
+@pytest.mark.slow
 def test_one_kernel_is_found_where_the_camera_also_rolls(photo):
     """By a kernel that may be negative while it is being solved for, the picture loses."""
     sharp = photo[:400, :400]
@@ -176,6 +178,7 @@ def test_colours_at_half_size_and_back(photo, channels):
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("with_grid", [False, True])
+@pytest.mark.slow
 def test_a_blurred_picture_is_restored(photo, channels, with_grid):
     picture, truth = blurred(photo[:400, :400, :channels].astype(np.float32) / 255)
     restored, found = restore(picture, Options(size=21, grid=with_grid))
@@ -187,6 +190,7 @@ def test_a_blurred_picture_is_restored(photo, channels, with_grid):
     np.testing.assert_allclose(half, (restored + picture) / 2, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_what_is_not_blurred_by_motion_comes_back(photo):
     sharp = photo[:256, :256].astype(np.float32) / 255
     pictures = {
@@ -204,6 +208,7 @@ def test_what_is_not_blurred_by_motion_comes_back(photo):
         assert not found.trust.any() and not found.kernels
 
 
+@pytest.mark.slow
 def test_threads_change_nothing(photo):
     picture, _ = blurred(photo[:400, :400].astype(np.float32) / 255)
     one, found = restore(picture, Options(size=15))

@@ -196,6 +196,7 @@ def swipe(browser, selector, start, end):
 
 @pytest.mark.browser
 @pytest.mark.parametrize("place", [".card", "dialog"])
+@pytest.mark.slow
 def test_the_mouse_moves_the_slider(show, tmp_path, place):
     browser = show(entry(tmp_path, width=600, height=400))
     if place == "dialog":
@@ -210,6 +211,7 @@ def test_the_mouse_moves_the_slider(show, tmp_path, place):
 
 @pytest.mark.browser
 @pytest.mark.parametrize("place", [".card", "dialog"])
+@pytest.mark.slow
 def test_a_finger_moves_the_slider(show, tmp_path, place):
     browser = show(entry(tmp_path, width=600, height=400))
     if place == "dialog":
@@ -230,6 +232,7 @@ def test_a_finger_that_scrolls_the_page_leaves_the_slider(show, tmp_path):
 
 
 @pytest.mark.browser
+@pytest.mark.slow
 def test_keys_move_the_slider_and_screen_readers_hear_it(show, tmp_path):
     from selenium.webdriver import Keys
 
@@ -250,6 +253,7 @@ def test_keys_move_the_slider_and_screen_readers_hear_it(show, tmp_path):
 
 
 @pytest.mark.browser
+@pytest.mark.slow
 def test_the_sharp_picture_takes_the_place_of_the_restored_one_and_gives_it_back(show, tmp_path):
     thumbnails = tuple(thumbnail(flat(colour)) for colour in (RED, BLUE, GREEN))
     write_image(tmp_path / "sharp.png", flat(GREEN))
@@ -282,6 +286,7 @@ def test_the_sharp_picture_takes_the_place_of_the_restored_one_and_gives_it_back
 
 
 @pytest.mark.browser
+@pytest.mark.slow
 def test_sorting_is_by_number_and_puts_missing_ones_last(show, tmp_path):
     from selenium.webdriver.support.ui import Select
 
@@ -343,6 +348,7 @@ def test_scores_and_their_means_are_shown_with_the_gain(show, tmp_path):
 
 
 @pytest.mark.browser
+@pytest.mark.slow
 def test_names_are_shown_as_they_are_and_their_files_open_at_full_size(show, tmp_path):
     names = [name for name in AWKWARD if name.endswith(".png")] + [
         "<img src=x onerror=alert(1)>.png"
@@ -366,6 +372,7 @@ def test_names_are_shown_as_they_are_and_their_files_open_at_full_size(show, tmp
 
 
 @pytest.mark.browser
+@pytest.mark.slow
 def test_at_100_percent_one_pixel_is_one_pixel_and_a_drag_moves_the_picture(show, tmp_path):
     from selenium.webdriver import ActionChains, Keys
 
@@ -410,6 +417,7 @@ def test_at_100_percent_one_pixel_is_one_pixel_and_a_drag_moves_the_picture(show
 
 
 @pytest.mark.browser
+@pytest.mark.slow
 def test_keys_and_buttons_turn_the_pages_in_the_order_of_the_cards(show, tmp_path):
     from selenium.webdriver import ActionChains, Keys
 

@@ -159,6 +159,7 @@ def restored(path, extension: str | None = None) -> tuple[bytes, tuple[str, ...]
 
 
 @pytest.mark.parametrize("extension", [".jpg", ".png", ".webp"])
+@pytest.mark.slow
 def test_200_blocks_of_exif_come_back_byte_for_byte(tmp_path, extension):
     for seed in range(200):
         exif = block(seed)
@@ -180,6 +181,7 @@ def test_of_a_turned_picture_only_orientation_and_sizes_change(tmp_path, orienta
         assert notes == ()
 
 
+@pytest.mark.slow
 def test_mutated_exif_comes_back_or_its_loss_is_said(tmp_path):
     rng = np.random.default_rng(0)
     kept = 0

@@ -266,6 +266,7 @@ def test_truncated_files_are_refused_not_half_read(tmp_path, photo, extension):
             read(path)
 
 
+@pytest.mark.slow
 def test_a_decompression_bomb_is_refused_before_it_is_decoded(tmp_path, monkeypatch):
     Image.new("1", (40_000, 30_000)).save(tmp_path / "bomb.png")  # 150 kB, 3.6 GB as RGB
     monkeypatch.setattr(Image.Image, "convert", None)

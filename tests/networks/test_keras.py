@@ -133,6 +133,7 @@ def test_files_give_the_same_bits_in_a_fresh_process(tmp_path, backend):
     assert run_python(COMPILED + LOAD.format(**values), **environment).strip() == backend
 
 
+@pytest.mark.slow
 def test_configurations_are_plain_json_and_make_the_same_again(network):
     for layer in (network, *network._flatten_layers(include_self=False)):
         config = layer.get_config()
@@ -142,6 +143,7 @@ def test_configurations_are_plain_json_and_make_the_same_again(network):
             assert keras.saving.get_registered_name(type(layer)).startswith("srn_tf>")
 
 
+@pytest.mark.slow
 def test_a_clone_is_built_and_takes_the_weights(network):
     clone = keras.models.clone_model(network)
     assert [v.path for v in clone.variables] == [v.path for v in network.variables]
@@ -156,6 +158,7 @@ def test_precision_is_part_of_a_configuration():
     assert keras.models.clone_model(model).dtype_policy.name == "mixed_bfloat16"
 
 
+@pytest.mark.slow
 def test_shapes_that_are_told_are_those_that_come_out(network):
     pictures = pictures_for(network)
     shapes = [output.shape for output in network(pictures)]
@@ -206,6 +209,7 @@ def test_a_functional_model_can_hold_a_network():
     np.testing.assert_array_equal(around(pictures), 1 - model(pictures)[-1])
 
 
+@pytest.mark.slow
 def test_keras_export_takes_any_size(tmp_path):
     model = srn_tf.create_model("lstm", **NETWORKS["lstm"])
     randomize(model)
@@ -216,6 +220,7 @@ def test_keras_export_takes_any_size(tmp_path):
             np.testing.assert_allclose(output, expected, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_loss_adds_up_the_scales_and_weighs_them():
     model = srn_tf.create_model("wo_r", **SMALL)
     randomize(model)
@@ -233,6 +238,7 @@ def test_the_loss_adds_up_the_scales_and_weighs_them():
         srn_tf.losses.MultiScaleLoss("l1")
 
 
+@pytest.mark.slow
 def test_metrics_are_the_numbers_of_the_scores(photo):
     rng = np.random.default_rng(0)
     sharp = np.stack([photo[i : i + 40, i : i + 60] for i in (0, 100, 300)])

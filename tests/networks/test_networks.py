@@ -16,6 +16,7 @@ from srn_tf.networks.pyramid import pad_to_multiple, pyramid, upsample
 
 
 @pytest.mark.parametrize("name", ["lstm", "gray", "color", "mscnn", "pss_nsc"])
+@pytest.mark.slow
 def test_forward_pass_gives_the_authors_numbers(name):
     model, reference = golden(name)
     for scale, output in enumerate(model(reference["x"])):

@@ -104,6 +104,7 @@ def variable_of(model, path: str):
         ("pss_nsc", "pss_nsc/dec1_0_2/bias", [2]),
     ],
 )
+@pytest.mark.slow
 def test_variables_are_shared_between_scales_where_they_should_be(name, path, scales):
     model = one_for_all_cases(name)
     randomize(model)

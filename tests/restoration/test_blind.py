@@ -28,6 +28,7 @@ def deblurrer():
     return BlindDeblurrer(size=21, grid=False)
 
 
+@pytest.mark.slow
 def test_pictures_of_any_kind_are_restored_alike(pair, deblurrer):
     blurred, sharp = pair
     restored = deblurrer.deblur(blurred)
@@ -49,6 +50,7 @@ def test_pictures_of_any_kind_are_restored_alike(pair, deblurrer):
     np.testing.assert_array_equal(pictures[1], sharp[..., 1])
 
 
+@pytest.mark.slow
 def test_a_frame_begins_with_the_kernel_of_the_one_before(pair, monkeypatch):
     deblurrer, starts = BlindDeblurrer(size=21, grid=False), []
     original = restore.estimate_kernel
@@ -61,6 +63,7 @@ def test_a_frame_begins_with_the_kernel_of_the_one_before(pair, monkeypatch):
     assert psnr(pair[1], frames[1]) > psnr(pair[1], frames[0]) - 0.5
 
 
+@pytest.mark.slow
 def test_the_command_says_and_shows_what_it_decided(pair, tmp_path, capsys):
     for name, picture in zip(("blurred", "sharp"), pair, strict=True):
         write_image(tmp_path / "in" / f"{name}.png", picture)

@@ -67,6 +67,7 @@ def written(folder) -> list[str]:
     return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
 
 
+@pytest.mark.slow
 def test_a_folder_is_restored_and_scored(tmp_path, deblur, model, photo):
     sharp = {"a.png": photo[:40, :60], "b.bmp": photo[100:133, 50:98]}
     for name, picture in sharp.items():
@@ -94,6 +95,7 @@ def test_a_folder_is_restored_and_scored(tmp_path, deblur, model, photo):
     assert "pictures deblurred: 2" in out
 
 
+@pytest.mark.slow
 def test_python_restores_a_folder_as_the_command_does(tmp_path, model, photo):
     for i, name in enumerate(("a.png", "b.png")):
         write_image(tmp_path / "in" / name, photo[i : i + 20, :30])
@@ -124,6 +126,7 @@ def test_scores_are_those_of_the_picture_as_saved(tmp_path, deblur, photo):
     assert scores["mean"]["psnr"] == pytest.approx(saved)
 
 
+@pytest.mark.slow
 def test_bits_gray_alpha_and_metadata_come_back(tmp_path, deblur, photo):
     sixteen = photo[:30, :40].astype(np.uint16) * 257
     write_picture(tmp_path / "in" / "color.png", Picture(sixteen, dpi=(300, 300)))

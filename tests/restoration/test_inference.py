@@ -26,6 +26,7 @@ def exact(model, blurred) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (16, 16), (37, 50)])
+@pytest.mark.slow
 def test_any_size_is_padded_by_its_edge_cropped_and_rounded(model, photo, height, width):
     blurred = photo[:height, :width]
     expected = np.rint(np.clip(exact(model, blurred), 0, 255))
@@ -37,6 +38,7 @@ def test_any_size_is_padded_by_its_edge_cropped_and_rounded(model, photo, height
     assert (restored != expected).mean() < 1e-2
 
 
+@pytest.mark.slow
 def test_a_one_channel_model_restores_each_channel_alone(photo):
     model = srn_tf.create_model("lstm", **SMALL)
     randomize(model)
@@ -48,6 +50,7 @@ def test_a_one_channel_model_restores_each_channel_alone(photo):
         np.testing.assert_allclose(restored[..., channel], np.clip(alone, 0, 255), atol=0.51)
 
 
+@pytest.mark.slow
 def test_16_bits_and_floats_are_restored_finer_than_8_bits(model, photo):
     blurred = photo[:32, :48]
     expected = np.clip(exact(model, blurred), 0, 255)
@@ -62,6 +65,7 @@ def test_16_bits_and_floats_are_restored_finer_than_8_bits(model, photo):
 
 
 @pytest.mark.parametrize("name", ["color_lstm_residual", "lstm"])
+@pytest.mark.slow
 def test_alpha_passes_untouched_and_gray_stays_gray(photo, name):
     model = srn_tf.create_model(name, **SMALL)
     randomize(model)
@@ -94,11 +98,13 @@ def test_alpha_passes_untouched_and_gray_stays_gray(photo, name):
         (np.full((8, 8, 3), np.nan), r"within \[0, 1\], not \[nan, nan\]"),
     ],
 )
+@pytest.mark.slow
 def test_arrays_that_are_no_picture_are_refused(model, image, message):
     with pytest.raises(ValueError, match=f"a .*picture must be .*{message}"):
         Deblurrer(model).deblur(image)
 
 
+@pytest.mark.slow
 def test_a_batch_gives_what_each_picture_gives_alone(photo):
     model = srn_tf.create_model("lstm", **SMALL)
     randomize(model)
@@ -109,6 +115,7 @@ def test_a_batch_gives_what_each_picture_gives_alone(photo):
     np.testing.assert_allclose(deblurrer.deblur_batch(images).astype(int), alone, atol=1)
 
 
+@pytest.mark.slow
 def test_one_trace_serves_all_sizes(model, photo, monkeypatch):
     deblurrer = Deblurrer(model)
     monkeypatch.setattr(model, "step", None)  # a further trace would need it
@@ -164,6 +171,7 @@ def test_tiles_give_the_result_of_the_whole_picture(photo, name):
     assert np.abs(tiled.astype(int) - whole).max() <= 1
 
 
+@pytest.mark.slow
 def test_out_of_memory_halves_the_tile_and_goes_on(model, photo, caplog):
     deblurrer = Deblurrer(model)
     expected = deblurrer.deblur(photo)
@@ -188,6 +196,7 @@ def test_out_of_memory_halves_the_tile_and_goes_on(model, photo, caplog):
         deblurrer.deblur(photo)
 
 
+@pytest.mark.slow
 def test_out_of_memory_splits_a_batch_before_its_pictures(model, photo, caplog):
     deblurrer = Deblurrer(model, tile=1024)
     images = np.stack([photo[:300, i : i + 300] for i in range(4)])
@@ -208,6 +217,7 @@ def test_out_of_memory_splits_a_batch_before_its_pictures(model, photo, caplog):
 
 
 @pytest.mark.parametrize("most", [2**24, 1000], ids=["small", "large"])
+@pytest.mark.slow
 def test_small_weights_become_constants_after_some_pictures_and_the_numbers_stay(
     checkpoint, photo, monkeypatch, most
 ):
@@ -227,6 +237,7 @@ def test_small_weights_become_constants_after_some_pictures_and_the_numbers_stay
     assert expected.std() > 0.01
 
 
+@pytest.mark.slow
 def test_the_tile_follows_from_the_memory_at_hand(monkeypatch, model):
     class Memory:
         available = 64 * 2**30
@@ -309,6 +320,7 @@ def test_what_is_no_picture_is_refused_in_one_line(deblurrer, given, message):
 # One file, one network
 
 
+@pytest.mark.slow
 def test_the_second_of_a_file_has_the_network_of_the_first(checkpoint, photo):
     first = Deblurrer(checkpoint, "float32")
     assert Deblurrer(str(checkpoint), "float32", tile=512).model is first.model
@@ -339,6 +351,7 @@ def test_nothing_is_printed_from_python(checkpoint):
 # Precision
 
 
+@pytest.mark.slow
 def test_the_precision_is_the_one_asked_for(checkpoint, photo):
     blurred = photo[:64, :64]
     float32 = Deblurrer(checkpoint, precision="float32")
@@ -366,6 +379,7 @@ def test_auto_is_what_the_processor_has(has, precision):
 
 
 @pytest.mark.parametrize(("capability", "chosen"), [((7, 5), "float32"), ((9, 0), "bfloat16")])
+@pytest.mark.slow
 def test_auto_is_what_the_oldest_gpu_has(checkpoint, monkeypatch, capability, chosen):
     capabilities = {"new": (9, 0), "other": capability}
     monkeypatch.setattr(tf.config, "get_visible_devices", lambda kind: list(capabilities))
@@ -389,6 +403,7 @@ def test_a_network_has_its_own_precision():
             Deblurrer(model, **wrong)
 
 
+@pytest.mark.slow
 def test_nothing_is_logged_when_all_is_well(model, photo, caplog):
     with caplog.at_level(logging.INFO, "srn_tf"):
         Deblurrer(model).deblur(photo)

@@ -84,6 +84,7 @@ def facts(path) -> dict:
         ("a.mkv", ["--crf=10"], {}),
     ],
 )
+@pytest.mark.slow
 def test_a_video_comes_out_with_all_that_it_had(tmp_path, deblur, photo, name, words, rules):
     source, target = tmp_path / name, tmp_path / "out" / name
     aspect = Fraction(8, 9)
@@ -262,6 +263,7 @@ def test_a_full_disk_leaves_nothing(tmp_path, photo):
     assert list((tmp_path / "out").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_length(tmp_path, photo):
     peaks = []
     for count in (20, 200):

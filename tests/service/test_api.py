@@ -83,6 +83,7 @@ def at_rest(client, server) -> bool:
     return client.get("/api/health").json()["pictures"] == 0 and server.stored() == []
 
 
+@pytest.mark.slow
 def test_answers_are_what_the_command_writes(client, server, restored_by_command, tmp_path):
     for name, content in PICTURES.items():
         (tmp_path / name).write_bytes(content)
@@ -377,6 +378,7 @@ def test_flags_outside_their_rules(capsys):
         assert message in line
 
 
+@pytest.mark.slow
 def test_the_first_method_is_the_command_s_default():
     from srn_tf.checkpoints import places
     from srn_tf.service.methods import available

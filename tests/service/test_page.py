@@ -69,6 +69,7 @@ def downloaded(path: pathlib.Path) -> bytes:
 
 
 @pytest.mark.browser
+@pytest.mark.slow
 def test_two_pictures_are_restored_compared_and_downloaded(
     page, photos, restored_by_command, tmp_path
 ):
@@ -208,6 +209,7 @@ def test_the_description_of_the_api(page, server):
     assert "png, jpg, webp" in words
 
 
+@pytest.mark.slow
 def test_the_page_names_no_other_machine():
     for file in PAGE.iterdir():
         assert not re.search(r"https?:|//[a-z]+\.|@import", file.read_text()), file.name

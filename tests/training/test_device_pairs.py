@@ -37,6 +37,7 @@ def store(tmp_path_factory):
 @pytest.mark.parametrize(
     "changes", [{}, {"flips": True, "turns": True}, {"turns": True, "saturation": 0.5}]
 )
+@pytest.mark.slow
 def test_batches_are_those_of_the_processor(store, changes):
     source = AugmentedSource(store, **changes) if changes else store
     pairs = DevicePairs(source, seed=3, channels=3)
@@ -46,12 +47,14 @@ def test_batches_are_those_of_the_processor(store, changes):
             np.testing.assert_allclose(ours, right, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_one_channel_is_luma(store):
     blurred, _ = DevicePairs(store, seed=0, channels=1).batch(range(4))
     expected = make_batch(store, range(4), seed=0)[0] @ np.array(LUMA) / 255
     np.testing.assert_allclose(blurred[..., 0], expected, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_noise_has_the_deviation_drawn_for_it_and_spares_the_sharp_crop(store):
     source = AugmentedSource(store, noise=20.0)
     blurred, sharp = DevicePairs(source, seed=0, channels=3).batch(range(60))

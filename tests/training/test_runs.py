@@ -63,6 +63,7 @@ def run(folder, config, said):
     return folder / "run"
 
 
+@pytest.mark.slow
 def test_each_step_has_its_numbers(run, config):
     assert [row["step"] for row in metrics(run)] == [1, 2, 3, 4, 5, 6]
     for row in metrics(run):
@@ -72,6 +73,7 @@ def test_each_step_has_its_numbers(run, config):
         assert 0 <= row["waiting"] < config.batch_size / row["pairs_per_second"]
 
 
+@pytest.mark.slow
 def test_validation_scores_every_held_out_picture_once_with_the_averages(run, folder):
     """Anew, from the checkpoint, as a user would compare."""
     assert ["validation_psnr" in row for row in metrics(run)] == [False, True] * 3
@@ -168,6 +170,7 @@ def test_tensorboard_has_the_numbers_and_pictures(run):
 
 
 @eagerly()
+@pytest.mark.slow
 def test_fine_tuning_starts_with_the_weights_of_the_checkpoint(tmp_path, config, run):
     tuned = dataclasses.replace(config, init_from=str(run), lr=1e-12, end_lr=1e-12, max_steps=1)
     train(tuned, tmp_path / "tuned", log=lambda _: None)
@@ -208,6 +211,7 @@ def test_fine_tuning_starts_with_the_authors_weights(tmp_path, folder):
         np.testing.assert_allclose(variable, weights[name], atol=1e-9)
 
 
+@pytest.mark.slow
 def test_fine_tuning_from_another_network_is_refused(tmp_path, config, run):
     other = dataclasses.replace(config, model="color", network=model_config("color", **LEAST))
     other = dataclasses.replace(other, init_from=str(run))
@@ -232,6 +236,7 @@ def test_what_cannot_start_leaves_no_folder_behind(tmp_path, config):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_curves_of_runs_are_drawn(run, tmp_path, capsys):
     picture = tmp_path / "curves.png"
     assert plot.main([str(run), str(run), f"--output_path={picture}"]) == 0
@@ -252,6 +257,7 @@ def test_a_folder_without_metrics_is_not_drawn(tmp_path):
 
 
 @eagerly()
+@pytest.mark.slow
 def test_a_folder_that_another_process_trains_in_is_refused(tmp_path, config):
     source = create_source(config.data)
     with RunFolder(config, source, tmp_path / "run", resume=False):
@@ -262,6 +268,7 @@ def test_a_folder_that_another_process_trains_in_is_refused(tmp_path, config):
 
 
 @eagerly()
+@pytest.mark.slow
 def test_a_picture_of_the_same_name_that_is_another_one_is_other_data(tmp_path, config, folder):
     photos = tmp_path / "photos"
     shutil.copytree(folder / "photos", photos)
@@ -282,6 +289,7 @@ def test_runs_that_marked_their_data_by_size_alone_go_on(tmp_path, config):
 
 
 @eagerly()
+@pytest.mark.slow
 def test_missing_steps_in_the_metrics_are_told(tmp_path, config):
     config = dataclasses.replace(config, max_steps=3)
     train(config, tmp_path / "run", log=lambda _: None)
@@ -295,6 +303,7 @@ def test_missing_steps_in_the_metrics_are_told(tmp_path, config):
 
 
 @eagerly()
+@pytest.mark.slow
 def test_a_validation_that_fails_loses_no_step(tmp_path, config, monkeypatch):
     def fail(_):
         raise ValueError("held-out picture: gone")
@@ -312,6 +321,7 @@ def test_a_validation_that_fails_loses_no_step(tmp_path, config, monkeypatch):
 
 
 @pytest.mark.parametrize("line", [b"12", b'{"loss": 1}', b'{"step": "a"}', b"\xff"])
+@pytest.mark.slow
 def test_curves_of_damaged_metrics_are_refused_with_the_line(tmp_path, line):
     row = b'{"step": 1, "loss": 0.5}\n'
     (tmp_path / "metrics.jsonl").write_bytes(row + line + b"\n" + row)

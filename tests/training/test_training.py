@@ -80,6 +80,7 @@ def test_the_loss_is_the_sum_of_the_mean_squared_errors_of_the_scales():
 
 
 @eagerly()
+@pytest.mark.slow
 def test_each_scale_counts_as_much_as_it_is_told_to():
     model = srn_tf.create_model("color_lstm", **SMALL)
     randomize(model)
@@ -138,6 +139,7 @@ def first_gradients(precision: str, **clipping) -> dict[str, np.ndarray]:
 
 @eagerly()
 @pytest.mark.parametrize("precision", ["float32", "float16"])
+@pytest.mark.slow
 def test_clipping_all_gradients_keeps_their_direction(precision):
     free, clipped = first_gradients(precision), first_gradients(precision, clip_all=1e-4)
     norm = float(tf.linalg.global_norm(list(free.values())))
@@ -163,6 +165,7 @@ def test_clipping_bounds_the_recurrent_gradients_and_no_others(precision):
         np.testing.assert_array_equal(free[path], clipped[path])
 
 
+@pytest.mark.slow
 def test_a_resumed_run_has_the_losses_and_weights_of_an_uninterrupted_one(tmp_path, photos):
     config = configuration(sharp_path=photos)
     options = {"log_every": 1, "save_every": 2, "log": lambda _: None}
@@ -200,6 +203,7 @@ def test_training_lowers_the_loss(tmp_path, photos):
 
 
 @eagerly()
+@pytest.mark.slow
 def test_only_the_last_checkpoints_are_kept(tmp_path, photos):
     train(tiny(sharp_path=photos), tmp_path / "run", save_every=1, log=lambda _: None)
     kept = [path.name for path in places.in_run(tmp_path / "run")]
@@ -215,6 +219,7 @@ def test_a_used_folder_is_refused_without_resume(tmp_path, photos):
 
 
 @eagerly()
+@pytest.mark.slow
 def test_a_run_of_another_configuration_is_refused_by_field(tmp_path, photos):
     config = configuration(sharp_path=photos, max_steps=1)
     train(config, tmp_path / "run", log=lambda _: None)
@@ -243,6 +248,7 @@ def test_resuming_a_missing_folder_starts_at_step_0_and_says_so(tmp_path, photos
 
 
 @eagerly()
+@pytest.mark.slow
 def test_a_loss_that_is_not_finite_stops_the_run_and_leaves_the_last_checkpoint(
     tmp_path, photos, monkeypatch
 ):
@@ -262,6 +268,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_leaves_the_last_checkpoint(
 
 
 @eagerly()
+@pytest.mark.slow
 def test_ctrl_c_saves_and_leaves(tmp_path, photos):
     run_dir = tmp_path / "run"
 
@@ -308,6 +315,7 @@ def test_a_step_that_ruins_the_network_is_not_saved(tmp_path, photos):
 
 
 @eagerly()
+@pytest.mark.slow
 def test_a_picture_that_fails_loses_no_step(tmp_path, photos, monkeypatch):
     original = SyntheticSource.example
 
@@ -326,6 +334,7 @@ def test_a_picture_that_fails_loses_no_step(tmp_path, photos, monkeypatch):
 
 
 @eagerly()
+@pytest.mark.slow
 def test_a_run_on_other_data_is_refused(tmp_path, photos, photo):
     config = tiny(sharp_path=photos, max_steps=1)
     train(config, tmp_path / "run", log=lambda _: None)
@@ -335,6 +344,7 @@ def test_a_run_on_other_data_is_refused(tmp_path, photos, photo):
 
 
 @eagerly()
+@pytest.mark.slow
 def test_a_folder_with_checkpoints_alone_counts_as_used(tmp_path, photos):
     config = tiny(sharp_path=photos, max_steps=1)
     train(config, tmp_path / "run", log=lambda _: None)
@@ -370,6 +380,7 @@ def test_xla_has_the_numbers_without_it(tmp_path, photos):
 
 
 @eagerly()
+@pytest.mark.slow
 def test_moving_averages_are_what_others_load_and_the_weights_go_on(tmp_path, photos):
     config = configuration(sharp_path=photos, max_steps=3, ema=0.5)
     train(config, tmp_path / "run", save_every=1, log=lambda _: None)

@@ -50,6 +50,7 @@ def test_the_length_fills_the_time_and_the_trial_leaves_no_trace():
     np.testing.assert_array_equal(trainer.optimizer.variables[0], 1)
 
 
+@pytest.mark.slow
 def test_validations_are_counted():
     seconds = types.SimpleNamespace(run=lambda: time.sleep(0.2))
     deadline = time.monotonic() + 20
