@@ -37,12 +37,7 @@ def forward(model, pictures: np.ndarray):
 
         from srn_tf.networks.create import constant_weights
 
-        # As Deblurrer has them after some pictures; of no use are biases of zero, which would be
-        # left out, and what is merged with them computed apart.
-        for variable in model.trainable_variables:
-            if variable.path.endswith("bias"):
-                variable.assign(ops.full_like(variable, 0.01))
-        constants = constant_weights(model)
+        constants = constant_weights(model)  # as Deblurrer has them after some pictures
 
         @tf.function(autograph=False)
         def run(x):

@@ -281,7 +281,7 @@ def precision_of_processor(has: set[str]) -> str:
     """The same of a processor with these features, as Linux names them.
 
     AMX multiplies whole matrices. With AVX512_BF16 alone the forward pass of `color` takes half the
-    time of float32 on an AMD EPYC, 1.8 times as long on an Intel Xeon.
+    time of float32 on an AMD EPYC, 1.9 times as long on an Intel Xeon.
     """
     fast = "amx_bf16" in has or {"avx512_bf16", "AuthenticAMD"} <= has
     return "bfloat16" if fast else "float32"
