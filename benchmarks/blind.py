@@ -26,6 +26,7 @@ from srn_tf.progress import progress
 from srn_tf.restoration.blind import BlindDeblurrer
 
 EXTENTS = (3, 8, 16, 24)
+LARGE, SIDE = 60, 560  # an extent for photographs whose shorter side has so many pixels
 NOISE, STRONG_NOISE, QUALITY = 0.005 * 255, 2.0, 90
 DISC = 3.0  # radius in pixels
 SPEED_SIZE = (720, 1280)
@@ -38,7 +39,7 @@ def made(photos):
         yield path.name, "sharp", sharp, sharp
         rng = np.random.default_rng(i)
         yield path.name, "out of focus", *blur(sharp, disc_kernel(DISC), rng, NOISE)
-        for extent in EXTENTS:
+        for extent in (*EXTENTS, LARGE) if min(sharp.shape[:2]) >= SIDE else EXTENTS:
             rng = np.random.default_rng([extent, i])
             kernel = path_kernel(rng, extent)
             yield path.name, f"{extent} pixels", *blur(sharp, kernel, rng, NOISE)
@@ -123,7 +124,7 @@ def main() -> None:
     parser.add_argument("--kinds", help="of blur that contain these words alone; default: all")
     parser.add_argument("--real_pairs", type=pathlib.Path, help="folder of real pairs")
     parser.add_argument("--speed", action="store_true", help="time a picture of 1280x720, too")
-    parser.add_argument("--size", type=int, default=41, help="of the largest blur, in pixels")
+    parser.add_argument("--size", type=int, help="of the largest blur, in pixels")
     parser.add_argument("--one_kernel", action="store_true", help="no grid of kernels")
     parser.add_argument("--output", type=pathlib.Path, help="JSON file to write every score into")
     options = parser.parse_args()

@@ -135,7 +135,9 @@ def _define_network(define: Flags) -> None:
         low=1,
     )
     define.integer(
-        "blur_size", "the largest blur looked for, in pixels; for --model blind; default: 41."
+        "blur_size",
+        "the largest blur looked for, in pixels; for --model blind; default: 41, in larger "
+        "pictures up to 81.",
     )
     define.real(
         "strength",
@@ -286,12 +288,10 @@ def _require_room(jobs, clips) -> None:
 
 def _create_deblurrer(values: flags.FlagValues):
     if values.model == BLIND:
-        from srn_tf.deconvolution.restore import SIZE
         from srn_tf.restoration.blind import BlindDeblurrer
 
-        size = SIZE if values.blur_size is None else values.blur_size
         strength = 1.0 if values.strength is None else values.strength
-        return BlindDeblurrer(size, strength, threads=values.threads)
+        return BlindDeblurrer(values.blur_size, strength, threads=values.threads)
     if values.model in CLASSICAL:
         from srn_tf.restoration.classical import ClassicalDeblurrer, line_kernel, read_kernel
 

@@ -12,12 +12,12 @@ from scipy import fft
 from srn_tf.deconvolution import trust
 from srn_tf.deconvolution.colour import join, split
 from srn_tf.deconvolution.deconvolve import ITERATIONS, noise, softened
+from srn_tf.deconvolution.find import find_kernel
 from srn_tf.deconvolution.grid import Parts, deconvolve_windows, grid, local_kernel, tiles
-from srn_tf.deconvolution.kernel import CLIPPED, best_crop, estimate_kernel, odd
+from srn_tf.deconvolution.kernel import CLIPPED
 from srn_tf.deconvolution.threads import in_threads
 
 CANDIDATES, HINTS = 3, 1
-SIZE = 41  # of the largest kernel looked for, in pixels
 SMALLEST = 64  # side of a picture that a kernel can be found in
 _SHARE = 2 / 3  # of the trusted deconvolution, beside what the network chose
 _LOCAL_ITERATIONS = 12  # of a deconvolution that begins as the whole picture's
@@ -43,12 +43,12 @@ class Candidates:
         return restored + share * (softened(self.pictures[1]) - restored)
 
 
-def candidates(picture: np.ndarray, size: int = SIZE) -> Candidates:
+def candidates(picture: np.ndarray, size: int | None = None) -> Candidates:
     """Deconvolutions of a picture, and what they leave unexplained of it.
 
     Args:
         picture: float32 [height, width, 3] in [0, 1]: red, green and blue.
-        size: of the largest kernel looked for, in pixels.
+        size: of the largest kernel looked for, in pixels; by default as of `find_kernel`.
 
     Returns:
         The hint's channels are the residuals of the candidates: 0.5 + 10 * (candidate blurred again
@@ -60,15 +60,14 @@ def candidates(picture: np.ndarray, size: int = SIZE) -> Candidates:
         return Candidates(pictures, np.zeros(shape, np.float32))
     parts = Parts(*split(picture), np.zeros(shape, np.float32))
     clipped = (picture >= CLIPPED).any(-1)
-    at = best_crop(parts.luma, clipped)
-    size = odd(min(size, min(shape) // 3))
-    kernel = estimate_kernel(parts.luma[at], size, clipped[at])
+    found = find_kernel(parts.luma, clipped, size)
+    kernel = found.kernel
     sigma = noise(parts.luma)
 
     def deconvolved(windows, kernels, iterations, start=None):
         return deconvolve_windows(parts, windows, kernels, clipped, sigma, iterations, start)
 
-    windows = tiles(shape, size)
+    windows = tiles(shape, len(kernel))
     whole = deconvolved(windows, [kernel] * len(windows), ITERATIONS)
     cells = grid(shape)
     own = in_threads(lambda cell: local_kernel(parts.luma, clipped, kernel, cell), cells)
@@ -79,8 +78,7 @@ def candidates(picture: np.ndarray, size: int = SIZE) -> Candidates:
     residuals = np.stack([result.residual for result in results], axis=-1)
     hint = (0.5 + _RESIDUAL * residuals).clip(0, 1)
     pictures = [join(result.luma, result.colours).clip(0, 1) for result in results]
-    trusted = trust.is_motion(kernel) and trust.is_trusted(parts.luma[at], clipped[at], kernel)
-    share = trusted * trust.by_pixel(parts.luma, local.residual, kernel)
+    share = (not found.doubt) * trust.by_pixel(parts.luma, local.residual, kernel)
     return Candidates([*pictures, hint], share)
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from srn_tf.deconvolution import trust
 from srn_tf.deconvolution.colour import join, luma_of, split
 from srn_tf.deconvolution.deconvolve import ITERATIONS, noise, softened
+from srn_tf.deconvolution.find import Found, doubt, find_kernel
 from srn_tf.deconvolution.grid import (
     Parts,
     Window,
@@ -16,18 +17,9 @@ from srn_tf.deconvolution.grid import (
     local_kernel,
     tiles,
 )
-from srn_tf.deconvolution.kernel import (
-    CLIPPED,
-    best_crop,
-    estimate_kernel,
-    extent,
-    odd,
-    refine_kernel,
-)
+from srn_tf.deconvolution.kernel import CLIPPED, best_crop, extent, refine_kernel
 from srn_tf.deconvolution.threads import in_threads
 
-SIZE = 41  # of the largest kernel looked for, in pixels
-SIZES = 3, 80  # that may be asked for
 _LOCAL_ITERATIONS = 12  # of a deconvolution that begins as the whole picture's
 _FRAME_ITERATIONS = 3  # for a kernel that begins as that of the frame before
 _SMALLEST = 32  # side of a picture that a kernel can be found in
@@ -38,14 +30,14 @@ class Options:
     """How a picture is restored.
 
     Attributes:
-        size: of the largest kernel looked for, in pixels.
+        size: of the largest kernel looked for, in pixels; by default as of `find_kernel`.
         grid: whether parts of the picture have kernels of their own.
         strength: 0 to 1, how much of the restored picture replaces the blurred one where it is
             trusted.
         start: float32 [odd, odd], a kernel to begin with, as that of the frame before.
     """
 
-    size: int = SIZE
+    size: int | None = None
     grid: bool = True
     strength: float = 1.0
     start: np.ndarray | None = None
@@ -92,14 +84,13 @@ def restore(picture: np.ndarray, options: Options = DEFAULTS) -> tuple[np.ndarra
     clipped = (picture >= CLIPPED).any(-1)
     if min(luma.shape) < _SMALLEST:
         return _as_it_is(picture, None, "too small")
-    at = best_crop(luma, clipped)
-    size = odd(min(options.size, min(luma.shape) // 3))
     if options.start is None:
-        kernel = estimate_kernel(luma[at], size, clipped[at])
+        found = find_kernel(luma, clipped, options.size)
     else:
-        kernel = refine_kernel(luma[at], options.start, clipped[at], _FRAME_ITERATIONS)
-    if doubt := _doubt(luma[at], clipped[at], kernel):
-        return _as_it_is(picture, kernel, doubt)
+        found = _follow(luma, clipped, options.start)
+    kernel = found.kernel
+    if found.doubt:
+        return _as_it_is(picture, kernel, found.doubt)
     parts = Parts(*split(picture), np.zeros_like(luma))
     sharp, kernels = _deconvolve(parts, clipped, kernel, options.grid)
     weights = options.strength * trust.by_pixel(luma, sharp.residual, kernel)
@@ -114,13 +105,11 @@ def _as_it_is(picture: np.ndarray, kernel: np.ndarray | None, why: str):
     return picture.copy(), Decision(kernel, [], nowhere, f"left as it is: {why}")
 
 
-def _doubt(luma: np.ndarray, clipped: np.ndarray, kernel: np.ndarray) -> str:
-    """Why a kernel is not trusted; empty if it is."""
-    if not trust.is_motion(kernel):
-        return f"no motion blur of {trust.LEAST_EXTENT} pixels or more"
-    if not trust.is_trusted(luma, clipped, kernel):
-        return f"kernel of {extent(kernel)} pixels, not trusted"
-    return ""
+def _follow(luma: np.ndarray, clipped: np.ndarray, start: np.ndarray) -> Found:
+    """As `find_kernel`, begun from the kernel of the frame before."""
+    at = best_crop(luma, clipped)
+    kernel = refine_kernel(luma[at], start, clipped[at], _FRAME_ITERATIONS)
+    return Found(kernel, at, doubt(luma[at], clipped[at], kernel))
 
 
 def _deconvolve(parts: Parts, clipped: np.ndarray, kernel: np.ndarray, with_grid: bool):

@@ -8,7 +8,8 @@ import numpy as np
 from scipy import fft
 
 from srn_tf import UserError
-from srn_tf.deconvolution.restore import SIZE, SIZES, Decision, Options, restore
+from srn_tf.deconvolution.find import SIZES
+from srn_tf.deconvolution.restore import Decision, Options, restore
 from srn_tf.restoration.normalize import as_array, restore_any, restore_arrays
 
 
@@ -16,7 +17,7 @@ class BlindDeblurrer:
     """Finds the blur of each picture from the picture alone; used like `deblurrer.Deblurrer`.
 
     Args:
-        size: the largest blur looked for, in pixels.
+        size: the largest blur looked for, in pixels; by default 41, in larger pictures up to 81.
         strength: 0 to 1, how much of the restored picture is taken where it is trusted.
         grid: whether parts of a picture have kernels of their own.
         threads: of the processor; 0: as many as cores.
@@ -32,13 +33,13 @@ class BlindDeblurrer:
 
     def __init__(
         self,
-        size: int = SIZE,
+        size: int | None = None,
         strength: float = 1.0,
         grid: bool = True,
         threads: int = 0,
     ):
         low, high = SIZES
-        if not low <= size <= high:
+        if size is not None and not low <= size <= high:
             raise UserError(f"blur_size must be {low} to {high} pixels, not {size}")
         if not 0 <= strength <= 1:
             raise UserError(f"strength must be 0 to 1, not {strength:g}")

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from srn_tf.cli import test as command
-from srn_tf.deconvolution import restore
+from srn_tf.deconvolution import find
 from srn_tf.evaluation.metrics import psnr
 from srn_tf.images.rgb import read_rgb, write_image
 from srn_tf.restoration.blind import BlindDeblurrer
@@ -53,9 +53,9 @@ def test_pictures_of_any_kind_are_restored_alike(pair, deblurrer):
 @pytest.mark.slow
 def test_a_frame_begins_with_the_kernel_of_the_one_before(pair, monkeypatch):
     deblurrer, starts = BlindDeblurrer(size=21, grid=False), []
-    original = restore.estimate_kernel
+    original = find.estimate_kernel
     monkeypatch.setattr(
-        restore, "estimate_kernel", lambda *given: starts.append(1) or original(*given)
+        find, "estimate_kernel", lambda *given: starts.append(1) or original(*given)
     )
     deblurrer.in_order = True
     frames = [deblurrer.deblur(pair[0]) for _ in range(2)]

@@ -1,0 +1,37 @@
+"""Kernels of larger pictures: larger ones are found, and nothing else changes."""
+
+import cv2
+import numpy as np
+import pytest
+
+from srn_tf.deconvolution.colour import luma_of
+from srn_tf.deconvolution.find import find_kernel
+from srn_tf.deconvolution.kernel import spread
+from srn_tf.restoration.classical import line_kernel
+
+
+def blurred(photo, length):
+    """Luma of the photograph, float32 [496, 496], blurred along a line of this length."""
+    picture = luma_of(photo.astype(np.float32) / 255)
+    noise = np.random.default_rng(0).normal(0, 0.003, picture.shape)
+    picture = cv2.filter2D(picture, -1, line_kernel(length, 25)) if length else picture
+    return (picture + noise)[8:-8, 8:-8].clip(0, 1).astype(np.float32)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("length", [52, 9])
+def test_a_larger_blur_is_found_where_nothing_bounds_it(photo, length):
+    luma = blurred(photo, length)
+    clipped = np.zeros(luma.shape, bool)
+    found, bounded = find_kernel(luma, clipped), find_kernel(luma, clipped, 41)
+    assert not found.doubt
+    assert 0.8 < spread(found.kernel)[0] / (length / 12**0.5) < 1.2
+    assert len(bounded.kernel) == 41
+    if length == 9:
+        np.testing.assert_array_equal(found.kernel, bounded.kernel)
+
+
+@pytest.mark.slow
+def test_a_sharp_picture_has_no_kernel_of_any_size(photo):
+    luma = blurred(photo, 0)
+    assert find_kernel(luma, np.zeros(luma.shape, bool)).doubt.startswith("no motion blur")
