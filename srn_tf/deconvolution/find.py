@@ -41,7 +41,8 @@ def find_kernel(luma: np.ndarray, clipped: np.ndarray, size: int | None = None) 
     """
     first = _find(luma, clipped, size or _SIZE, CROP)
     large = odd(min(_LARGE, _PART * min(luma.shape)))
-    if size or large <= _SIZE or not (first.doubt or extent(first.kernel) >= _WIDE):
+    unsure = first.doubt or extent(first.kernel) >= _WIDE
+    if size or large <= _SIZE or not (trust.is_motion(first.kernel) and unsure):
         return first
     second = _find(luma, clipped, large, round(_CROP_PART * large))
     return first if second.doubt or extent(second.kernel) < _WIDE else second

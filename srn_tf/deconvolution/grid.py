@@ -17,7 +17,7 @@ from srn_tf.deconvolution.kernel import best_crop, energies, refine_kernel
 from srn_tf.deconvolution.threads import in_threads
 
 # Sides in pixels.
-_CELL = 320  # of the windows of the grid, which overlap by half, unless there would be too many
+_CELL = 200  # of the windows of the grid, which overlap by half, unless there would be too many
 _MOST = 4  # of them in a row, unless they would be larger than tiles
 TILE = 1280  # of a picture that has one kernel
 SPARSITY = 5e-4  # that kernels are compared with
