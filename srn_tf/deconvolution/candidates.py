@@ -19,9 +19,6 @@ from srn_tf.deconvolution.threads import in_threads
 
 CANDIDATES, HINTS = 3, 1
 SMALLEST = 64  # side of a picture that a kernel can be found in
-# Side of the windows of the grid in pixels: in small ones kernels fit better where the blur varies,
-# and worse where it is the same all over, but then there is the first candidate.
-_CELL = 200
 _SHARE = 2 / 3  # of the trusted deconvolution, beside what the network chose
 _LOCAL_ITERATIONS = 12  # of a deconvolution that begins as the whole picture's
 _RESIDUAL = 10.0  # what a hint shows of a residual, around gray
@@ -72,7 +69,7 @@ def candidates(picture: np.ndarray, size: int | None = None) -> Candidates:
 
     windows = tiles(shape, len(kernel))
     whole = deconvolved(windows, [kernel] * len(windows), ITERATIONS)
-    cells = grid(shape, _CELL)
+    cells = grid(shape)
     own = in_threads(lambda cell: local_kernel(parts.luma, clipped, kernel, cell), cells)
     local = deconvolved(cells, own, _LOCAL_ITERATIONS, whole)
     other = min(own, key=lambda k: similarity(k, kernel))

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 
 from srn_tf.deconvolution import trust
-from srn_tf.deconvolution.kernel import CROP, best_crop, estimate_kernel, extent, odd
+from srn_tf.deconvolution.kernel import best_crop, estimate_kernel, extent, odd
 
 SIZES = 3, 80  # of the largest kernel looked for, in pixels, that may be asked for
 _SIZE = 41  # of it where nothing is asked for, in any picture
@@ -21,17 +21,20 @@ class Found:
 
     Attributes:
         kernel: float32 [odd, odd], as of `kernel.estimate_kernel`.
-        at: the part of the picture that it was found in.
         doubt: for people, why it is not to be followed; empty if it is.
+        odds: how far it is to be trusted, as of `trust.odds`.
     """
 
     kernel: np.ndarray
-    at: tuple[slice, slice]
     doubt: str
+    odds: float
 
 
 def find_kernel(luma: np.ndarray, clipped: np.ndarray, size: int | None = None) -> Found:
     """The kernel of a picture.
+
+    Where a kernel is not to be trusted, those of two parts of the picture may be: a camera's roll
+    matters less there, or nothing moves on its own.
 
     Args:
         luma: float32 [height, width] in [0, 1].
@@ -39,25 +42,40 @@ def find_kernel(luma: np.ndarray, clipped: np.ndarray, size: int | None = None) 
         size: of the largest kernel looked for, in pixels; by default 41, or an eighth of the
             picture's shorter side, up to 81, where a blur is found that needs it.
     """
-    first = _find(luma, clipped, size or _SIZE, CROP)
+    at = best_crop(luma, clipped)
+    luma_there, clipped_there = luma[at], clipped[at]
+    first = _find(luma_there, clipped_there, size or _SIZE)
     large = odd(min(_LARGE, _PART * min(luma.shape)))
-    unsure = first.doubt or extent(first.kernel) >= _WIDE
-    if size or large <= _SIZE or not (trust.is_motion(first.kernel) and unsure):
+    unsure = trust.is_motion(first.kernel) and (first.doubt or extent(first.kernel) >= _WIDE)
+    if unsure and large > _SIZE and not size:
+        larger = best_crop(luma, clipped, round(_CROP_PART * large))
+        second = _find(luma[larger], clipped[larger], large)
+        if not second.doubt and extent(second.kernel) >= _WIDE:
+            return second
+    if not first.doubt:
         return first
-    second = _find(luma, clipped, large, round(_CROP_PART * large))
-    return first if second.doubt or extent(second.kernel) < _WIDE else second
+    parts = (_find(luma_there[p], clipped_there[p], len(first.kernel)) for p in _parts(luma_there))
+    return max((found for found in parts if not found.doubt), key=lambda f: f.odds, default=first)
 
 
-def _find(luma, clipped, size: int, side: int) -> Found:
-    at = best_crop(luma, clipped, side)
-    kernel = estimate_kernel(luma[at], odd(min(size, min(luma.shape) // 3)), clipped[at])
-    return Found(kernel, at, doubt(luma[at], clipped[at], kernel))
+def _parts(luma: np.ndarray) -> list[tuple[slice, slice]]:
+    """The first and the last two thirds of the longer side."""
+    height, width = luma.shape
+    if width > height:
+        return [np.s_[:, : width * 2 // 3], np.s_[:, width // 3 :]]
+    return [np.s_[: height * 2 // 3, :], np.s_[height // 3 :, :]]
 
 
-def doubt(luma: np.ndarray, clipped: np.ndarray, kernel: np.ndarray) -> str:
-    """Why the kernel of a picture, or of a part of it, is not to be followed; empty if it is."""
+def _find(luma: np.ndarray, clipped: np.ndarray, size: int) -> Found:
+    kernel = estimate_kernel(luma, odd(min(size, min(luma.shape) // 3)), clipped)
+    return judged(luma, clipped, kernel)
+
+
+def judged(luma: np.ndarray, clipped: np.ndarray, kernel: np.ndarray) -> Found:
+    """What is to be thought of the kernel of a picture, or of a part of it."""
+    odds, doubt = trust.odds(luma, clipped, kernel), ""
     if not trust.is_motion(kernel):
-        return f"no motion blur of {trust.LEAST_EXTENT} pixels or more"
-    if not trust.is_trusted(luma, clipped, kernel):
-        return f"kernel of {extent(kernel)} pixels, not trusted"
-    return ""
+        doubt = f"no motion blur of {trust.LEAST_EXTENT} pixels or more"
+    elif odds < trust.LEAST_ODDS:
+        doubt = f"kernel of {extent(kernel)} pixels, not trusted"
+    return Found(kernel, doubt, odds)

@@ -17,7 +17,7 @@ from srn_tf.deconvolution.kernel import best_crop, energies, refine_kernel
 from srn_tf.deconvolution.threads import in_threads
 
 # Sides in pixels.
-CELL = 320  # of the windows of the grid, which overlap by half, unless there would be too many
+_CELL = 320  # of the windows of the grid, which overlap by half, unless there would be too many
 _MOST = 4  # of them in a row, unless they would be larger than tiles
 TILE = 1280  # of a picture that has one kernel
 SPARSITY = 5e-4  # that kernels are compared with
@@ -49,12 +49,12 @@ class Window(NamedTuple):
         return Parts(at, (slice(None), *half), at)
 
 
-def grid(shape: tuple[int, int], cell: int = CELL) -> list[Window]:
-    """Windows for kernels of their own, of about `cell` pixels."""
+def grid(shape: tuple[int, int]) -> list[Window]:
+    """Windows for kernels of their own."""
     counts = []
     for length in shape:
         least = math.ceil(2 * length / TILE - 1)
-        counts.append(max(1, least, min(round(2 * length / cell - 1), _MOST)))
+        counts.append(max(1, least, min(round(2 * length / _CELL - 1), _MOST)))
     return _windows(
         shape, counts, [length / (count + 1) for length, count in zip(shape, counts, strict=True)]
     )

@@ -7,7 +7,7 @@ import numpy as np
 from srn_tf.deconvolution import trust
 from srn_tf.deconvolution.colour import join, luma_of, split
 from srn_tf.deconvolution.deconvolve import ITERATIONS, noise, softened
-from srn_tf.deconvolution.find import Found, doubt, find_kernel
+from srn_tf.deconvolution.find import Found, find_kernel, judged
 from srn_tf.deconvolution.grid import (
     Parts,
     Window,
@@ -109,7 +109,7 @@ def _follow(luma: np.ndarray, clipped: np.ndarray, start: np.ndarray) -> Found:
     """As `find_kernel`, begun from the kernel of the frame before."""
     at = best_crop(luma, clipped)
     kernel = refine_kernel(luma[at], start, clipped[at], _FRAME_ITERATIONS)
-    return Found(kernel, at, doubt(luma[at], clipped[at], kernel))
+    return judged(luma[at], clipped[at], kernel)
 
 
 def _deconvolve(parts: Parts, clipped: np.ndarray, kernel: np.ndarray, with_grid: bool):

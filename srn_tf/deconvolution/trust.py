@@ -21,7 +21,7 @@ _ROUNDING = 0.1  # pixels, so that the spread of a point has a logarithm
 # A logistic regression of `features`; benchmarks/blind_trust.py finds it.
 _BIAS = 9.982
 _WEIGHTS = {"energy": -23.228, "filling": 6.062}
-_LEAST_ODDS = 0.5  # logarithm, from which a kernel is trusted
+LEAST_ODDS = 0.5  # from which a kernel is trusted
 
 
 def is_motion(kernel: np.ndarray) -> bool:
@@ -30,11 +30,11 @@ def is_motion(kernel: np.ndarray) -> bool:
     return major >= max(_LEAST_SPREAD, _LEAST_RATIO * minor)
 
 
-def is_trusted(luma: np.ndarray, clipped: np.ndarray, kernel: np.ndarray) -> bool:
-    """Whether the picture is better deconvolved than blurred; arguments as of `features`."""
+def odds(luma: np.ndarray, clipped: np.ndarray, kernel: np.ndarray) -> float:
+    """The logarithm of the odds that the picture is better deconvolved than blurred; arguments as
+    of `features`."""
     values = features(luma, clipped, kernel)
-    odds = _BIAS + sum(weight * values[name] for name, weight in _WEIGHTS.items())
-    return odds >= _LEAST_ODDS
+    return _BIAS + sum(weight * values[name] for name, weight in _WEIGHTS.items())
 
 
 def features(luma: np.ndarray, clipped: np.ndarray, kernel: np.ndarray) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Kernels of larger pictures: larger ones are found, and nothing else changes."""
+"""Kernels of pictures: larger ones of larger pictures, and those of parts."""
 
 import cv2
 import numpy as np
@@ -10,11 +10,11 @@ from srn_tf.deconvolution.kernel import spread
 from srn_tf.restoration.classical import line_kernel
 
 
-def blurred(photo, length):
-    """Luma of the photograph, float32 [496, 496], blurred along a line of this length."""
+def blurred(photo, length, angle=25):
+    """Luma of the photograph, float32 [496, 496], blurred along a line of this length and angle."""
     picture = luma_of(photo.astype(np.float32) / 255)
     noise = np.random.default_rng(0).normal(0, 0.003, picture.shape)
-    picture = cv2.filter2D(picture, -1, line_kernel(length, 25)) if length else picture
+    picture = cv2.filter2D(picture, -1, line_kernel(length, angle)) if length else picture
     return (picture + noise)[8:-8, 8:-8].clip(0, 1).astype(np.float32)
 
 
@@ -35,3 +35,15 @@ def test_a_larger_blur_is_found_where_nothing_bounds_it(photo, length):
 def test_a_sharp_picture_has_no_kernel_of_any_size(photo):
     luma = blurred(photo, 0)
     assert find_kernel(luma, np.zeros(luma.shape, bool)).doubt.startswith("no motion blur")
+
+
+@pytest.mark.slow
+def test_where_two_motions_share_a_picture_the_kernel_is_that_of_a_part(photo):
+    left, right = blurred(photo, 9), blurred(photo, 25, 90)
+    luma = np.where(np.arange(496) < 342, left, right)[92:392]
+    found = find_kernel(luma, np.zeros(luma.shape, bool), 31)
+    assert not found.doubt
+    # Of 9 pixels to the right and a little up, where the other is upright.
+    ys, xs = np.indices(found.kernel.shape) - len(found.kernel) // 2
+    assert (found.kernel * xs**2).sum() > 2 * (found.kernel * ys**2).sum()
+    assert spread(found.kernel)[0] < 3.2
