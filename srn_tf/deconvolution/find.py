@@ -13,6 +13,7 @@ _WIDE = 24  # a kernel that long may be what a longer one looks like in so littl
 _LARGE = 81  # then one of that size is looked for, or
 _PART = 1 / 8  # of that part of the shorter side, if that is less,
 _CROP_PART = 9.5  # in a part of the picture of so many sizes
+_PART_ODDS = 1.5  # from which the kernel of a part is trusted: who tries more often errs more often
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Found:
     Attributes:
         kernel: float32 [odd, odd], as of `kernel.estimate_kernel`.
         doubt: for people, why it is not to be followed; empty if it is.
-        odds: how far it is to be trusted, as of `trust.odds`.
+        odds: how far it is to be trusted, as of `trust.odds`; minus infinity for what is no motion.
     """
 
     kernel: np.ndarray
@@ -33,8 +34,8 @@ class Found:
 def find_kernel(luma: np.ndarray, clipped: np.ndarray, size: int | None = None) -> Found:
     """The kernel of a picture.
 
-    Where a kernel is not to be trusted, those of two parts of the picture may be: a camera's roll
-    matters less there, or nothing moves on its own.
+    Where a kernel is not to be trusted, those of two parts of the picture may be better: a camera's
+    roll matters less there, or nothing moves on its own.
 
     Args:
         luma: float32 [height, width] in [0, 1].
@@ -55,7 +56,10 @@ def find_kernel(luma: np.ndarray, clipped: np.ndarray, size: int | None = None) 
     if not first.doubt:
         return first
     parts = (_find(luma_there[p], clipped_there[p], len(first.kernel)) for p in _parts(luma_there))
-    return max((found for found in parts if not found.doubt), key=lambda f: f.odds, default=first)
+    best = max((part for part in parts if not part.doubt), key=lambda f: f.odds, default=first)
+    if best is first or best.odds >= _PART_ODDS:
+        return best
+    return dataclasses.replace(best, doubt=_untrusted(best.kernel))
 
 
 def _parts(luma: np.ndarray) -> list[tuple[slice, slice]]:
@@ -73,9 +77,11 @@ def _find(luma: np.ndarray, clipped: np.ndarray, size: int) -> Found:
 
 def judged(luma: np.ndarray, clipped: np.ndarray, kernel: np.ndarray) -> Found:
     """What is to be thought of the kernel of a picture, or of a part of it."""
-    odds, doubt = trust.odds(luma, clipped, kernel), ""
     if not trust.is_motion(kernel):
-        doubt = f"no motion blur of {trust.LEAST_EXTENT} pixels or more"
-    elif odds < trust.LEAST_ODDS:
-        doubt = f"kernel of {extent(kernel)} pixels, not trusted"
-    return Found(kernel, doubt, odds)
+        return Found(kernel, f"no motion blur of {trust.LEAST_EXTENT} pixels or more", -np.inf)
+    odds = trust.odds(luma, clipped, kernel)
+    return Found(kernel, "" if odds >= trust.LEAST_ODDS else _untrusted(kernel), odds)
+
+
+def _untrusted(kernel: np.ndarray) -> str:
+    return f"kernel of {extent(kernel)} pixels, not trusted"
