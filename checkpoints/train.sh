@@ -12,7 +12,7 @@
 #   --network NAME     default fast; what follows -- goes to train.py as it is
 #   --backend B        jax or tensorflow; default: jax where there is no TensorFlow or a GPU that
 #                      JAX sees, else tensorflow
-#   --pairs N          default: 250 a core
+#   --pairs N          default: 50 for each core and minute, 5 for chooser
 #   --val_pairs N      default: 64
 #   --python P         default python3
 #
@@ -70,16 +70,19 @@ y.block_until_ready(); s = (time.perf_counter() - t) / 10
 print(f"== {jax.devices()[0].device_kind}: bfloat16 matmul {2 * len(x) ** 3 / s / 1e12:.2f} TFLOP/s")
 ' &
 fi
-# A network that chooses needs what deconvolution makes of a picture, which noise would be added to.
-blurred=() changed=()
+# A network that chooses needs what deconvolution makes of a picture: noise and the rest of a camera
+# come before that, not after.
+blurred=() changed=() a_minute=50
 if [ "$network" = chooser ]; then
-    blurred=(--candidates --window=448) changed=(--noise=0)
+    blurred=(--candidates --window=448 --max_blur=24 --moving_part=0.5 --camera_noise=0.6
+        --highlights=0.33 --optics=0.15 --jpeg=75)
+    changed=(--noise=0) a_minute=5
 fi
 blur() { # photographs, store, pairs, seed
     [ -e "$2" ] || srn data blur --input_path "$1" --pack "$2" --count "$3" \
         --seed "$4" --flagfile "$here/checkpoints/blur.flags" "${blurred[@]}"
 }
-pairs=${pairs:-$((250 * $(nproc)))}
+pairs=${pairs:-$("$python" -c "print(max(64, round($a_minute * $minutes * $(nproc))))")}
 say "blurring $pairs pairs on $(nproc) cores"
 blur "$photos" "$out/pairs.npz" "$pairs" 1
 held_out=()

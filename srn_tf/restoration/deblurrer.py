@@ -91,8 +91,8 @@ class Deblurrer:
         """One with weights that have a name, which are fetched if they must be.
 
         Args:
-            preset: a name of the registry, such as "color_lstm_residual"; `hf://user/name`; or a
-                folder of `save_to_preset`, or whatever else `Deblurrer` takes as a checkpoint.
+            preset: a name of the registry, such as "fast"; `hf://user/name`; or a folder of
+                `save_to_preset`, or whatever else `Deblurrer` takes as a checkpoint.
             **options: as for `Deblurrer`.
 
         Raises:

@@ -176,26 +176,26 @@ def server(tmp_path, monkeypatch):
 def test_weights_that_are_not_shipped_are_fetched_once_and_checked(tmp_path, server, monkeypatch):
     web, url = server
     content = (places.FOLDER / "chooser.npz").read_bytes()
-    (web / "fast.npz").write_bytes(content)
+    (web / "remote.npz").write_bytes(content)
     digest = hashlib.sha256(content).hexdigest()
-    entry = {"file": "fast.npz", "sha256": digest, "url": f"{url}/fast.npz"}
-    monkeypatch.setattr(presets, "registry", lambda: {"fast": entry})
-    path = presets.locate("fast")
-    assert path == tmp_path / "cache" / "fast.npz" and path.read_bytes() == content
-    (web / "fast.npz").unlink()
-    assert presets.locate("fast") == path  # no second time
+    entry = {"file": "remote.npz", "sha256": digest, "url": f"{url}/remote.npz"}
+    monkeypatch.setattr(presets, "registry", lambda: {"remote": entry})
+    path = presets.locate("remote")
+    assert path == tmp_path / "cache" / "remote.npz" and path.read_bytes() == content
+    (web / "remote.npz").unlink()
+    assert presets.locate("remote") == path  # no second time
     path.write_bytes(b"damaged")
-    (web / "fast.npz").write_bytes(content)
-    assert presets.locate("fast").read_bytes() == content
+    (web / "remote.npz").write_bytes(content)
+    assert presets.locate("remote").read_bytes() == content
     path.unlink()
-    (web / "fast.npz").write_bytes(b"other")
+    (web / "remote.npz").write_bytes(b"other")
     with pytest.raises(srn_tf.UserError, match="is not the file it should be") as error:
-        presets.locate("fast")
-    (web / "fast.npz").unlink()
-    with pytest.raises(srn_tf.UserError, match=r"fast: http.*cannot be fetched") as error:
-        presets.locate("fast")
+        presets.locate("remote")
+    (web / "remote.npz").unlink()
+    with pytest.raises(srn_tf.UserError, match=r"remote: http.*cannot be fetched") as error:
+        presets.locate("remote")
     assert len(str(error.value).splitlines()) == 1
-    with pytest.raises(srn_tf.UserError, match="no such preset, file or folder; there are fast"):
+    with pytest.raises(srn_tf.UserError, match="no such preset, file or folder; there are remote"):
         srn_tf.Deblurrer.from_preset("slow")
     assert list((tmp_path / "cache").iterdir()) == []
 

@@ -52,10 +52,11 @@ def test_the_recipes_are_configurations_of_the_commands():
     assert values.target == "centroid"
 
 
-def test_the_choosing_network_leaves_sharp_pictures_alone_and_helps_blurred_ones(photograph):
-    deblurrer = Deblurrer(places.shipped("chooser"), "float32")
+@pytest.mark.parametrize("name", [places.BEST, places.ALONE])
+def test_the_best_leave_sharp_pictures_alone_and_help_blurred_ones(name, photograph):
+    deblurrer = Deblurrer(places.shipped(name), "float32")
     assert psnr(photograph, deblurrer.deblur(photograph)) > 38
-    # The network puts pictures at the middle of mass of the path.
+    # They put pictures at the middle of mass of the path.
     shaken = [
         shake(photograph, np.random.default_rng(seed), 10.0, target="centroid") for seed in (1, 4)
     ]

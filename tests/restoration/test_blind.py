@@ -89,7 +89,7 @@ def test_the_command_says_and_shows_what_it_decided(pair, tmp_path, capsys):
         ),
         (["--strength=0.5"], "--strength has no part beside a network"),
         (["--model=auto", "--checkpoint=x.npz"], "--checkpoint has no part beside --model auto"),
-        (["--model=fast"], "no weights of fast come with srn_tf"),
+        (["--model=fast_small"], "no weights of fast_small come with srn_tf"),
         (["--model=wiener", "--kernel=none.png"], "none.png: no such file"),
     ],
 )
