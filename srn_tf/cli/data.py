@@ -192,6 +192,7 @@ _OF_THE_STORE = {
     "max_blur": "largest extent, in pixels",
     "min_blur": "smallest extent, in pixels",
     "keep_sharp": "part of the pairs without blur, such as 0.1",
+    "shallow": "part of the pairs with parts out of focus in both pictures, which are to stay so",
     "target": "where the sharp picture lies on the path: middle (instant) or centroid",
     "light": "what is averaged: linear (light), stored (values) or mixed",
     "moving_part": "part of the pairs with something that moves on its own",

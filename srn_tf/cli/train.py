@@ -46,6 +46,7 @@ _BELONGS_TO = {
     "min_blur": ("sharp_path",),
     "magnify": ("sharp_path",),
     "keep_sharp": ("sharp_path",),
+    "shallow": ("sharp_path",),
     "target": ("sharp_path",),
     "light": ("sharp_path",),
     "moving_part": ("sharp_path",),
@@ -96,6 +97,7 @@ def _define_data(define: Flags) -> None:
     define.real("min_blur", "smallest extent, in pixels; with --sharp_path.")
     define.real("magnify", "enlarge half of the photographs by up to this; with --sharp_path.")
     define.real("keep_sharp", "part of the crops without blur, such as 0.1; with --sharp_path.")
+    define.real("shallow", "part with parts out of focus, which stay so; with --sharp_path.")
     define.choice("target", TARGETS, "where the sharp picture lies on the path; with --sharp_path.")
     define.choice("light", LIGHTS, "what blur averages: light, values or either; --sharp_path.")
     define.real("moving_part", "part where something moves on its own; with --sharp_path.")

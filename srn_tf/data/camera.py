@@ -21,7 +21,9 @@ _SHOT_NOISE = (1e-5, 2e-4)
 _HIGHLIGHT_GAINS = (1.25, 2.75)
 _HIGHLIGHT_FROM = 0.9  # of a stored value
 _LARGEST_DEFOCUS = 0.8  # sigma in pixels
+_RADII = (1.5, 9.0)  # pixels: discs that points out of focus become
 _LARGEST_SHARPENING = 0.8
+_SOFT_EDGE = 6  # pixels, of the outline of a part of a picture
 
 
 def light_from(values: np.ndarray) -> np.ndarray:
@@ -96,6 +98,37 @@ class Camera:
             amount = rng.uniform(0, _LARGEST_SHARPENING)
             values = values + np.float32(amount) * (values - _smooth(values, 1.0))
         return np.rint(values * 255).clip(0, 255).astype(np.uint8)
+
+
+def out_of_focus(photo: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The photograph with a part out of focus, as what is nearer or farther than the rest.
+
+    Args:
+        photo: uint8 [height, width, 3].
+        rng: what part and how far are drawn from.
+
+    Returns:
+        uint8 [height, width, 3].
+    """
+    radius = rng.uniform(*_RADII)
+    side = 2 * int(np.ceil(radius)) + 1
+    places = np.arange(side) - side // 2
+    disc = (radius + 0.5 - np.hypot(places, places[:, np.newaxis])).clip(0, 1)
+    light = LIGHT[photo]
+    blurred = cv2.filter2D(light, -1, disc / disc.sum(), borderType=cv2.BORDER_REFLECT_101)
+    mask = soft_mask(rng, photo.shape[:2])
+    mask = mask if rng.random() < 0.5 else 1 - mask
+    mixed = light + mask[..., np.newaxis] * (blurred - light)
+    return np.rint(values_from(mixed) * 255).astype(np.uint8)
+
+
+def soft_mask(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
+    """Random blobs over about a quarter of a picture: float32 [height, width] in [0, 1]."""
+    coarse = rng.standard_normal((4, 4), dtype=np.float32)
+    height, width = shape
+    smooth = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
+    steepness = max(shape) / 4 / _SOFT_EDGE
+    return ((smooth - 0.6) * steepness + 0.5).clip(0, 1)
 
 
 def _smooth(picture: np.ndarray, sigma: float) -> np.ndarray:

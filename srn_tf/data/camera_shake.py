@@ -16,15 +16,13 @@ import math
 import cv2
 import numpy as np
 
-from srn_tf.data.camera import LIGHT, Camera, light_from, values_from
+from srn_tf.data.camera import LIGHT, Camera, light_from, soft_mask, values_from
 
 # The focal length, in longer sides of the picture: 25 to 85 mm on a camera of 36 mm x 24 mm.
 _FOCAL_LENGTHS = (0.7, 2.4)
 # Roll and zoom move a pixel at the border of the picture by up to this part of the extent.
 _ROLL_PART = 0.5
 _ZOOM_PART = 0.25
-# The outline of what moves on its own is as wide as this many pixels.
-_SOFT_EDGE = 6
 
 
 class CameraPath:
@@ -97,15 +95,6 @@ class CameraPath:
             spin[:2] = cv2.getRotationMatrix2D((0, 0), math.degrees(roll), math.exp(zoom))
             maps.append(lens @ pan @ spin @ lens_inverse)
         return np.stack(maps)
-
-
-def soft_mask(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
-    """Random blobs over about a quarter of a picture: float32 [height, width] in [0, 1]."""
-    coarse = rng.standard_normal((4, 4), dtype=np.float32)
-    height, width = shape
-    smooth = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
-    steepness = max(shape) / 4 / _SOFT_EDGE
-    return ((smooth - 0.6) * steepness + 0.5).clip(0, 1)
 
 
 def to_light(pixels: np.ndarray, linear_light: bool) -> np.ndarray:

@@ -16,7 +16,7 @@ class DataConfig:
         packed: the pairs of a list in one file, as `packed.pack` writes it.
         sharp_path: folder of sharp photographs to make blur from.
         min_blur, max_blur: extent of the synthesized camera path, in pixels.
-        magnify, keep_sharp: see `photographs.SyntheticSource`.
+        magnify, keep_sharp, shallow: see `photographs.SyntheticSource`.
         target, light, moving_part: see `camera_shake.shake`.
         camera_noise, highlights, optics: see `camera.Camera`.
         flips, turns, noise, saturation, jpeg: see `augmentation.AugmentedSource`; not in the paper.
@@ -31,6 +31,7 @@ class DataConfig:
     max_blur: float = 16.0
     magnify: float = 1.0
     keep_sharp: float = 0.0
+    shallow: float = 0.0
     target: str = "middle"
     light: str = "mixed"
     moving_part: float = 0.3
@@ -52,6 +53,7 @@ class DataConfig:
             ("min_blur", 0 <= self.min_blur <= self.max_blur, "0 to max_blur pixels"),
             ("magnify", 1 <= self.magnify <= 4, "1 (off) to 4"),
             ("keep_sharp", 0 <= self.keep_sharp < 1, "0 (off) or more, below 1"),
+            ("shallow", 0 <= self.shallow <= 1, "0 (off) to 1"),
             ("target", self.target in TARGETS, f"one of {', '.join(TARGETS)}"),
             ("light", self.light in LIGHTS, f"one of {', '.join(LIGHTS)}"),
             ("moving_part", 0 <= self.moving_part <= 1, "0 to 1"),

@@ -8,7 +8,7 @@ import numpy as np
 
 from srn_tf import UserError
 from srn_tf.atomic import atomic_folder
-from srn_tf.data.camera import Camera
+from srn_tf.data.camera import Camera, out_of_focus
 from srn_tf.data.camera_shake import shake
 from srn_tf.data.checks import check_headers, path_problem, refuse, refuse_if_small
 from srn_tf.data.examples import content_mark, random_corner
@@ -31,6 +31,8 @@ class SyntheticSource:
             small photographs are sharper from pixel to pixel than the frames of a video.
         keep_sharp: this part of the crops gets no blur, so that a network learns to leave sharp
             pictures alone.
+        shallow: parts of this part of the photographs are out of focus, in both pictures of a pair,
+            so that a network learns to leave that alone, too.
         camera, target, light, moving_part: as for `shake`.
         check: look at the headers of all photographs.
 
@@ -49,6 +51,7 @@ class SyntheticSource:
         min_blur: float = 0.0,
         magnify: float = 1.0,
         keep_sharp: float = 0.0,
+        shallow: float = 0.0,
         camera: Camera | None = None,
         target: str = "middle",
         light: str = "mixed",
@@ -60,7 +63,7 @@ class SyntheticSource:
         groups = [("", (path,)) for path in self.paths] if check else []
         self.notes = check_headers(groups, crop_size)
         self.crop_size, self.min_blur, self.max_blur = crop_size, min_blur, max_blur
-        self.magnify, self.keep_sharp = magnify, keep_sharp
+        self.magnify, self.keep_sharp, self.shallow = magnify, keep_sharp, shallow
         # A camera that does nothing averages and rounds.
         camera = None if camera == Camera() else camera
         self._shake = functools.partial(
@@ -85,6 +88,8 @@ class SyntheticSource:
         factor = max(1.0, rng.uniform(2 - self.magnify, self.magnify))
         if factor > 1:
             photo = cv2.resize(photo, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
+        if self.shallow and rng.random() < self.shallow:
+            photo = out_of_focus(photo, rng)
         size = self.crop_size
         top, left = random_corner(rng, photo.shape, size)
         keep = rng.random() < self.keep_sharp

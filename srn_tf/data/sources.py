@@ -32,5 +32,8 @@ def create_source(config: DataConfig, check: bool = True) -> Source:
     return AugmentedSource(source, **changes) if any(changes.values()) else source
 
 
-_BLUR = ("max_blur", "min_blur", "magnify", "keep_sharp", "target", "light", "moving_part")
+_BLUR = (
+    *("max_blur", "min_blur", "magnify", "keep_sharp", "shallow"),
+    *("target", "light", "moving_part"),
+)
 _CHANGES = ("flips", "turns", "noise", "saturation", "jpeg")
