@@ -19,7 +19,7 @@ from srn_tf.deconvolution.threads import in_threads
 
 CANDIDATES, HINTS = 3, 1
 SMALLEST = 64  # side of a picture that a kernel can be found in
-_SHARE = 2 / 3  # of the trusted deconvolution, beside what the network chose
+_SHARE = 1 / 2  # of the trusted deconvolution, beside what the network chose
 _LOCAL_ITERATIONS = 12  # of a deconvolution that begins as the whole picture's
 _RESIDUAL = 10.0  # what a hint shows of a residual, around gray
 

@@ -23,7 +23,7 @@ PARAMETERS = {
     "color_lstm_residual": 8_061_411,
     "fast": 7_286_960,
     "fast_small": 2_549_936,
-    "chooser": 2_623_728,
+    "chooser": 7_434_480,
     "ss": 2_731_619,
     "sc": 8_194_857,
     "wo_r": 2_731_619,

@@ -11,7 +11,8 @@ from PIL import Image
 
 from srn_tf.data import checks
 from srn_tf.data.augmentation import AugmentedSource
-from srn_tf.data.camera_shake import CameraPath, blur_along, soft_mask
+from srn_tf.data.camera import light_from, out_of_focus, soft_mask
+from srn_tf.data.camera_shake import CameraPath, blur_along
 from srn_tf.data.config import DataConfig
 from srn_tf.data.pair_list import PairSource, read_list
 from srn_tf.data.photographs import SyntheticSource
@@ -498,6 +499,30 @@ def test_a_part_of_the_crops_stays_sharp(tmp_path, photo):
     source = SyntheticSource(tmp_path, 32, max_blur=8.0, keep_sharp=0.3)
     pairs = [source.example(0, np.random.default_rng(seed)) for seed in range(100)]
     assert 20 <= sum(np.array_equal(blurred, sharp) for blurred, sharp in pairs) <= 40
+
+
+def test_parts_out_of_focus_are_so_in_both_pictures(tmp_path, photo, monkeypatch):
+    write_image(tmp_path / "photo.png", photo[:96, :96])
+    source = SyntheticSource(tmp_path, 96, max_blur=8.0, keep_sharp=0.999, shallow=1.0)
+    blurred, sharp = source.example(0, np.random.default_rng(0))
+    np.testing.assert_array_equal(blurred, sharp)
+    changed = (sharp != photo[:96, :96]).any(-1).mean()
+    assert 0.1 < changed < 0.9
+    # A point becomes a disc of its light, as large as the radius says.
+    monkeypatch.setattr("srn_tf.data.camera.soft_mask", lambda rng, shape: np.ones(shape, "f4"))
+    point = np.zeros((31, 31, 3), np.uint8)
+    point[15, 15] = 255
+    radii = [np.random.default_rng(seed).uniform(1.5, 9.0) for seed in range(20)]
+    pictures = [out_of_focus(point, np.random.default_rng(seed)) for seed in range(20)]
+    assert 4 < sum(np.array_equal(picture, point) for picture in pictures) < 16
+    for radius, picture in zip(radii, pictures, strict=True):
+        if np.array_equal(picture, point):  # the other part of the picture
+            continue
+        light = light_from(picture / 255)
+        area = np.pi * radius**2
+        assert light[15, 15, 0] == pytest.approx(1 / area, rel=0.1)
+        assert light[..., 0].sum() == pytest.approx(1, rel=0.05)
+        assert not light[15, 15 + int(np.ceil(radius)) + 1].any()
 
 
 def test_the_extent_is_drawn_between_two_bounds(tmp_path, photo, monkeypatch):
