@@ -14,6 +14,7 @@ import math
 import numpy as np
 
 OVERLAP = 64
+_WIDE_OVERLAP = 128  # of networks that see squares of pixels as one place, and so see farther
 SMALLEST_TILE = 4 * OVERLAP
 
 
@@ -38,8 +39,9 @@ def restore_in_tiles(
     """
     factors = [2**i for i in reversed(range(config.scales))]
     images = [blurred[:, ::factor, ::factor] for factor in factors]
+    wide = getattr(config, "patch", 1) > 1
     grids = [
-        _grid(*image.shape[1:3], tile, multiple=config.size_multiple // factor)
+        _grid(*image.shape[1:3], tile, config.size_multiple // factor, wide)
         for image, factor in zip(images, factors, strict=True)
     ]
     total, count = sum(map(len, grids)), itertools.count(1)
@@ -117,20 +119,32 @@ def _ramp(length: int) -> np.ndarray:
     return np.clip((np.arange(length) + 0.5) * 2 / length - 0.5, 0, 1)
 
 
-def _spans(size: int, tile: int, multiple: int) -> list[_Span]:
-    """Equal spans that cover `size`, each a multiple long, at most `tile`, overlapping."""
+def _spans(size: int, tile: int, multiple: int, wide: bool) -> list[_Span]:
+    """Equal spans that cover `size`, each a multiple long, at most `tile`, overlapping; by more if
+    `wide`, where there is room."""
     if size <= tile:
         return [_Span(0, size, 0, 0)]
-    overlap = OVERLAP + multiple  # what rounding to multiples may take
+    room = min(_WIDE_OVERLAP, tile // 2 - 2 * multiple) if wide else 0
+    overlap = max(OVERLAP, room) + multiple  # what rounding to multiples may take
     count = math.ceil((size - overlap) / (tile // multiple * multiple - overlap))
     length = math.ceil((size + (count - 1) * overlap) / count / multiple) * multiple
     starts = [(size - length) * i // (count - 1) // multiple * multiple for i in range(count)]
     overlaps = [0, *(a + length - b for a, b in itertools.pairwise(starts)), 0]
-    return [
+    spans = [
         _Span(start, start + length, before, after)
         for start, before, after in zip(starts, overlaps, overlaps[1:], strict=False)
     ]
+    # Rounded to multiples, three short spans may share a place.
+    total = np.zeros(size, np.float32)
+    for span in spans:
+        total[span.slice] += span.weights
+    for span in spans:
+        span.weights /= total[span.slice]
+    return spans
 
 
-def _grid(height: int, width: int, tile: int, multiple: int) -> list[tuple[_Span, _Span]]:
-    return list(itertools.product(_spans(height, tile, multiple), _spans(width, tile, multiple)))
+def _grid(
+    height: int, width: int, tile: int, multiple: int, wide: bool
+) -> list[tuple[_Span, _Span]]:
+    rows, columns = (_spans(size, tile, multiple, wide) for size in (height, width))
+    return list(itertools.product(rows, columns))

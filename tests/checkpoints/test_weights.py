@@ -90,4 +90,8 @@ def test_bfloat16_restores_the_same(deblurrer, blurred, photograph):
 def test_tiles_restore_the_same(deblurrer, blurred):
     whole = deblurrer.deblur(blurred.astype(np.float32) / 255)
     tiled = Deblurrer(deblurrer.model, tile=256).deblur(blurred.astype(np.float32) / 255)
+    assert np.quantile(np.abs(255 * (tiled - whole)), 0.999) < 1
+    larger = read_rgb(PICTURES / "blurred" / "rocket.jpg").astype(np.float32) / 255
+    whole = deblurrer.deblur(larger)
+    tiled = Deblurrer(deblurrer.model, tile=512).deblur(larger)
     assert np.abs(255 * (tiled - whole)).max() < 1

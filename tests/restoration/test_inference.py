@@ -126,9 +126,15 @@ def test_one_trace_serves_all_sizes(model, photo, monkeypatch):
 # Tiles
 
 
-@pytest.mark.parametrize("size", [(16, 16), (256, 272), (272, 1040), (800, 528)])
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [
+        *(("color", size) for size in [(16, 16), (256, 272), (272, 1040), (800, 528)]),
+        *(("fast", size) for size in [(448, 832), (64, 576)]),
+    ],
+)
 @pytest.mark.parametrize("state_ratio", [1, 4])
-def test_tiles_are_cut_and_stitched_where_they_belong(size, state_ratio):
+def test_tiles_are_cut_and_stitched_where_they_belong(name, size, state_ratio):
     """Of a network that returns what it is given, every part must come back in its place."""
     positions = np.arange(size[0] * size[1], dtype=np.float32).reshape(1, *size, 1) / 2**20
     tiles = []
@@ -141,7 +147,7 @@ def test_tiles_are_cut_and_stitched_where_they_belong(size, state_ratio):
         tiles.append(blurred.shape)
         return blurred, (blurred[:, ::state_ratio, ::state_ratio],)
 
-    config = srn_tf.MODELS["color"]
+    config = srn_tf.MODELS[name]
     told = []
     restored = tiling.restore_in_tiles(
         [step] * 3, positions, 1, config, tile=256, on_tile=lambda *counts: told.append(counts)
