@@ -47,7 +47,7 @@ def test_where_it_is_trusted_a_deconvolution_takes_part_in_the_result(pictures):
     found = candidates(blurred, size=15)
     assert found.trust.min() >= 0 and 0.5 < found.trust.mean() <= 1
     mixed = found.improve(blurred)
-    share = found.trust[..., np.newaxis] * 2 / 3
+    share = found.trust[..., np.newaxis] / 2
     soft = cv2.GaussianBlur(found.pictures[1], (0, 0), 0.5)
     np.testing.assert_allclose(mixed, (1 - share) * blurred + share * soft, atol=1e-6)
     found = candidates(sharp, size=15)
