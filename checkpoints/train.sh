@@ -7,8 +7,8 @@
 #   --val_photos FOLDER  others, to validate with; default: none
 #   --out FOLDER       made anew: pairs, run, weights.npz (half floats), curves.png where there is
 #                      matplotlib; after an interruption the same command goes on
-#   --minutes M        of all of it; default 10; not looked at where --max_steps or --epoch, after
-#                      the --, says how long the training is
+#   --minutes M        of all of it; default 10; where --max_steps or --epoch, after the --, says how
+#                      long the training is, only the number of pairs follows from it
 #   --network NAME     default fast; what follows -- goes to train.py as it is
 #   --backend B        jax or tensorflow; default: jax where there is no TensorFlow or a GPU that
 #                      JAX sees, else tensorflow

@@ -1,4 +1,4 @@
-"""What a camera does to the light of a blurred picture before it is a file.
+"""What a camera does to the light of a picture before it is a file, beside moving.
 
 Networks trained on blur alone do not carry over to real photographs: on RSBlur (Rim et al., ECCV
 2022) noise after the blur was worth 1.6 dB, highlights and the rest of the camera 0.3.

@@ -39,9 +39,9 @@ def restore_in_tiles(
     """
     factors = [2**i for i in reversed(range(config.scales))]
     images = [blurred[:, ::factor, ::factor] for factor in factors]
-    wide = getattr(config, "patch", 1) > 1
+    overlap = _WIDE_OVERLAP if getattr(config, "patch", 1) > 1 else OVERLAP
     grids = [
-        _grid(*image.shape[1:3], tile, config.size_multiple // factor, wide)
+        _grid(*image.shape[1:3], tile, config.size_multiple // factor, overlap)
         for image, factor in zip(images, factors, strict=True)
     ]
     total, count = sum(map(len, grids)), itertools.count(1)
@@ -119,13 +119,13 @@ def _ramp(length: int) -> np.ndarray:
     return np.clip((np.arange(length) + 0.5) * 2 / length - 0.5, 0, 1)
 
 
-def _spans(size: int, tile: int, multiple: int, wide: bool) -> list[_Span]:
-    """Equal spans that cover `size`, each a multiple long, at most `tile`, overlapping; by more if
-    `wide`, where there is room."""
+def _spans(size: int, tile: int, multiple: int, overlap: int) -> list[_Span]:
+    """Equal spans that cover `size`, each a multiple long, at most `tile`, overlapping by `overlap`
+    where there is room for it."""
     if size <= tile:
         return [_Span(0, size, 0, 0)]
-    room = min(_WIDE_OVERLAP, tile // 2 - 2 * multiple) if wide else 0
-    overlap = max(OVERLAP, room) + multiple  # what rounding to multiples may take
+    overlap = max(OVERLAP, min(overlap, tile // 2 - 2 * multiple))
+    overlap += multiple  # what rounding to multiples may take
     count = math.ceil((size - overlap) / (tile // multiple * multiple - overlap))
     length = math.ceil((size + (count - 1) * overlap) / count / multiple) * multiple
     starts = [(size - length) * i // (count - 1) // multiple * multiple for i in range(count)]
@@ -144,7 +144,7 @@ def _spans(size: int, tile: int, multiple: int, wide: bool) -> list[_Span]:
 
 
 def _grid(
-    height: int, width: int, tile: int, multiple: int, wide: bool
+    height: int, width: int, tile: int, multiple: int, overlap: int
 ) -> list[tuple[_Span, _Span]]:
-    rows, columns = (_spans(size, tile, multiple, wide) for size in (height, width))
+    rows, columns = (_spans(size, tile, multiple, overlap) for size in (height, width))
     return list(itertools.product(rows, columns))

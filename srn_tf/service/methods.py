@@ -13,7 +13,7 @@ from srn_tf.service.config import ServiceConfig
 _ABOUT = {
     "fast": "network alone, for blur of any cause, in a fraction of the time",
     "color_lstm_residual": "the paper's network, trained for two hours; for light blur",
-    "chooser": "network that chooses among deconvolutions, for a camera that shook",
+    "chooser": "network that chooses among deconvolutions, pixel by pixel: the best there is",
     BLIND: "deconvolution by the blur that is found in the picture, where it can be trusted",
 }
 
